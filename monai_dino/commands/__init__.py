@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: one module per command, none of which imports torch before it has work to do."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from monai_dino import __version__
+from monai_dino.commands import bundles, datalist
+from monai_dino.errors import MonaiDinoError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        arguments: the command line; ``None`` takes that of the process.
+
+    Returns:
+        0, or 1 after an error that was printed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m monai_dino", description="DINO, DINOv2 and DINOv3 for medical images, native to MONAI."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (bundles, datalist):
+        module.add_parser(commands)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        options.run(options)
+    except MonaiDinoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

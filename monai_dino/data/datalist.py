@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a Decathlon/Auto3DSeg datalist into training, validation and test cases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_dino.data.naming import case_name, unique_names
+from monai_dino.errors import DatalistError
+
+__all__ = ["class_names", "load_splits", "select_cases"]
+
+_SHOWN = 10
+
+
+def load_splits(datalist: str | Path, dataset_dir: str | Path, fold: int | None = 0) -> dict[str, list[dict[str, Any]]]:
+    """Reads a datalist and splits it.
+
+    Cases of ``training`` whose ``fold`` is the one asked for are the validation cases; where the datalist has a
+    ``validation`` list, that is used instead. ``testing`` (or ``test``) is never touched by training.
+
+    Args:
+        datalist: the JSON file; a relative path is looked for here, then in ``dataset_dir``.
+        dataset_dir: folder that the paths in it are relative to.
+        fold: the fold to hold out for validation; ``None`` trains on all of ``training`` and validates on
+            ``validation``, if there is one.
+
+    Returns:
+        ``training``, ``validation`` and ``testing``: items with absolute paths and a ``case`` name, unique in the list.
+
+    Raises:
+        DatalistError: when the file is missing or malformed, when files it names are missing (all are named), when the
+            fold does not exist, when nothing is left to train on, or when a patient is in more than one part.
+    """
+    path = _find(Path(datalist), Path(dataset_dir))
+    content = _read(path)
+    training = _items(path, content, "training")
+    if validation := _items(path, content, "validation"):
+        pass
+    elif fold is not None:
+        folds = sorted({item["fold"] for item in training if "fold" in item})
+        if fold not in folds:
+            raise DatalistError(
+                f"{path}: fold={fold}, but its training cases have {f'folds {folds}' if folds else 'no folds'}; make "
+                f"them with `python -m monai_dino datalist --folds`, or add a validation list"
+            )
+        validation = [item for item in training if item.get("fold") == fold]
+        training = [item for item in training if item.get("fold") != fold]
+    testing = _items(path, content, "testing") or _items(path, content, "test")
+    splits = {"training": training, "validation": validation, "testing": testing}
+    _check_patients(path, splits)
+    return _resolve(path, splits, Path(dataset_dir))
+
+
+def select_cases(splits: Mapping[str, list[dict[str, Any]]], part: str) -> list[dict[str, Any]]:
+    """Takes one part of the splits.
+
+    Args:
+        splits: what :func:`load_splits` returned.
+        part: ``training``, ``validation`` or ``testing``.
+
+    Returns:
+        Its items.
+
+    Raises:
+        DatalistError: when there is no such part, or it is empty.
+    """
+    if part not in splits:
+        raise DatalistError(f"split: unknown part {part!r}, expected one of {', '.join(splits)}")
+    if not splits[part]:
+        raise DatalistError(f"split: the datalist has no {part} cases; choose another part, or add cases to it")
+    return splits[part]
+
+
+def class_names(datalist: str | Path, dataset_dir: str | Path) -> list[str]:
+    """The names of the classes that a datalist declares.
+
+    Args:
+        datalist: the JSON file.
+        dataset_dir: where it is looked for too.
+
+    Returns:
+        Names by class number, the background first where there is one.
+
+    Raises:
+        DatalistError: when ``labels`` is missing, or its keys are not 0, 1, 2, ...
+    """
+    path = _find(Path(datalist), Path(dataset_dir))
+    labels = _read(path).get("labels")
+    if isinstance(labels, Mapping) and labels and set(labels) == {str(k) for k in range(len(labels))}:
+        return [str(labels[str(k)]) for k in range(len(labels))]
+    raise DatalistError(
+        f'{path}: needs "labels" with the keys "0", "1", ... in a row, such as {{"0": "background", "1": "lesion"}}; '
+        f"found {labels!r}"
+    )
+
+
+def _find(path: Path, dataset_dir: Path) -> Path:
+    for candidate in (path, dataset_dir / path):
+        if candidate.is_file():
+            return candidate
+    raise DatalistError(
+        f"datalist: there is no file {path}, neither here nor in {dataset_dir}; make one with "
+        f"`python -m monai_dino datalist`"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatalistError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise DatalistError(f"{path}: expected an object with a list `training`, found {type(content).__name__}")
+    return content
+
+
+def _items(path: Path, content: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+    items = content.get(part) or []
+    if not isinstance(items, list):
+        raise DatalistError(f"{path}: {part} is {type(items).__name__}, expected a list")
+    items = [{"image": item} if isinstance(item, str) else item for item in items]
+    for index, item in enumerate(items):
+        if not isinstance(item, dict) or not item.get("image"):
+            raise DatalistError(f"{path}: {part}[{index}] has no image: {item!r}")
+    return [dict(item) for item in items]
+
+
+def _check_patients(path: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    seen: dict[str, str] = {}
+    for part, items in splits.items():
+        for item in items:
+            if (patient := item.get("patient")) is None:
+                continue
+            if seen.setdefault(str(patient), part) != part:
+                raise DatalistError(
+                    f"{path}: patient {patient} is in {seen[str(patient)]} and in {part}; a patient must be in one part"
+                )
+
+
+def _resolve(path: Path, splits: dict[str, list[dict[str, Any]]], dataset_dir: Path) -> dict[str, list[dict[str, Any]]]:
+    missing = []
+    everything = [item for items in splits.values() for item in items]
+    for item, name in zip(everything, unique_names([case_name(item["image"]) for item in everything]), strict=True):
+        for key in ("image", "label"):
+            value = item.get(key)
+            if not isinstance(value, (str, list)) or not value:
+                continue
+            paths = [dataset_dir / p for p in ([value] if isinstance(value, str) else value)]
+            missing += [str(p) for p in paths if not p.exists()]
+            item[key] = str(paths[0]) if isinstance(value, str) else [str(p) for p in paths]
+        item["case"] = name
+    if missing:
+        more = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        listed = "\n  ".join(missing[:_SHOWN])
+        raise DatalistError(f"{path}: names {len(missing)} files that are not there:\n  {listed}{more}")
+    return splits

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Building a datalist from folders of images."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from monai_dino.data.cases import read_mask
+from monai_dino.data.dicom import is_dicom
+from monai_dino.data.folds import assign_folds
+from monai_dino.data.pairing import Pairing
+from monai_dino.errors import DatalistError
+
+__all__ = ["DatalistReport", "build_datalist", "write_datalist"]
+
+_SHOWN = 10
+
+
+@dataclass
+class DatalistReport:
+    """A datalist and what is to be said about it; prints as a summary.
+
+    Attributes:
+        content: the datalist.
+        left_out: path relative to the folder of the data -> why it was not taken.
+        patients: number of patients.
+        patients_known: whether patients were stated, or each case counts as one.
+    """
+
+    content: dict[str, Any]
+    left_out: dict[str, str]
+    patients: int
+    patients_known: bool
+
+    def __str__(self) -> str:
+        training, testing = self.content["training"], self.content["testing"]
+        folds = Counter(item["fold"] for item in training)
+        note = "" if self.patients_known else " (each case counts as a patient of its own; see --patient-pattern)"
+        names = ", ".join(f"{number} {name}" for number, name in self.content["labels"].items())
+        sizes = " ".join(str(folds[f]) for f in sorted(folds))
+        lines = [
+            f"cases      {len(training) + len(testing)} of {self.patients} patients{note}",
+            f"classes    {names}",
+            f"training   {len(training)} cases in folds of {sizes}",
+            f"testing    {len(testing)} cases",
+            f"left out   {len(self.left_out)}",
+        ]
+        lines += [f"  {path}: {why}" for path, why in list(self.left_out.items())[:_SHOWN]]
+        if len(self.left_out) > _SHOWN:
+            lines.append(f"  and {len(self.left_out) - _SHOWN} more")
+        return "\n".join(lines)
+
+
+def build_datalist(
+    pairing: Pairing,
+    dataset_dir: Path,
+    folds: int = 5,
+    test_share: float = 0.0,
+    seed: int = 0,
+    patient_pattern: str | None = None,
+    label_names: Sequence[str] = (),
+    modality: str = "",
+) -> DatalistReport:
+    """Builds a Decathlon/Auto3DSeg datalist.
+
+    Masks are read, so that their classes are known and damaged ones are found. Patients come from the table of
+    classes, from a pattern on the path, or from DICOM's PatientID; their identifiers are replaced by numbers.
+
+    Args:
+        pairing: images with their labels.
+        dataset_dir: folder that the paths in the datalist are to be relative to.
+        folds: number of folds of the training cases.
+        test_share: share of the cases for the test set.
+        seed: seed of the split.
+        patient_pattern: regular expression, searched in the path of a case; its first group is the patient.
+        label_names: names of the classes, the background first for masks; empty for ``label 1``, ....
+        modality: what is written as the modality.
+
+    Returns:
+        The datalist with its report.
+
+    Raises:
+        DatalistError: when no case is left, when the pattern does not fit a case, or when names are too few.
+        InputError: when a mask cannot be believed.
+    """
+    if not pairing.images:
+        reasons = "; ".join(f"{p.name}: {why}" for p, why in list(pairing.left_out.items())[:3])
+        raise DatalistError(f"{dataset_dir}: no image could be paired with a label ({reasons or 'no images found'})")
+    paths = [[_relative(p, dataset_dir) for p in images] for images in pairing.images]
+    patients, known = _patients(pairing, paths, patient_pattern)
+    if all(isinstance(label, str) for label in pairing.labels):
+        names = list(label_names) or sorted({str(label) for label in pairing.labels})
+        labels: list[Any] = [_class_number(str(label), names) for label in pairing.labels]
+        strata = list(labels)
+    else:
+        masks = [label for label in pairing.labels if isinstance(label, list)]
+        highest = max(_highest_class(paths) for paths in tqdm(masks, desc="Reading masks", unit="case"))
+        names = list(label_names) or ["background", *(f"label {k}" for k in range(1, highest + 1))]
+        if len(names) <= highest:
+            raise DatalistError(
+                f"label names: {len(names)} given ({', '.join(names)}), but a mask holds class {highest}"
+            )
+        labels = [_one_or_list([_relative(p, dataset_dir) for p in label]) for label in masks]
+        strata = [0] * len(labels)
+    assigned = assign_folds(patients, strata, folds, test_share, seed)
+    content: dict[str, Any] = {
+        "name": dataset_dir.resolve().name,
+        "modality": {"0": modality},
+        "labels": {str(k): name for k, name in enumerate(names)},
+        "training": [],
+        "testing": [],
+    }
+    for image, label, patient, fold in zip(paths, labels, patients, assigned, strict=True):
+        item = {"image": _one_or_list(image), "label": label, "patient": patient}
+        content["testing" if fold is None else "training"].append(item if fold is None else item | {"fold": fold})
+    content |= {"numTraining": len(content["training"]), "numTest": len(content["testing"])}
+    left_out = {_relative(p, dataset_dir): why for p, why in pairing.left_out.items()}
+    return DatalistReport(content, left_out, len(set(patients)), known)
+
+
+def write_datalist(content: dict[str, Any], path: Path, overwrite: bool) -> None:
+    """Writes a datalist, whole or not at all.
+
+    Args:
+        content: the datalist.
+        path: where.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        DatalistError: when there is a file already and it may not be replaced.
+    """
+    if path.exists() and not overwrite:
+        raise DatalistError(f"{path} is there already; a new split would mix with results of the old one (--overwrite)")
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def _one_or_list(paths: list[str]) -> str | list[str]:
+    return paths[0] if len(paths) == 1 else paths
+
+
+def _class_number(label: str, names: Sequence[str]) -> int:
+    if label not in names:
+        raise DatalistError(f"label names: class {label!r} is not among {', '.join(names)}")
+    return names.index(label)
+
+
+def _patients(pairing: Pairing, paths: list[list[str]], pattern: str | None) -> tuple[list[str], bool]:
+    stated: list[str | None] = list(pairing.patients)
+    if pattern is not None:
+        try:
+            matches = [re.search(pattern, p[0]) for p in paths]
+        except re.error as error:
+            raise DatalistError(f"patient pattern {pattern!r}: not a regular expression ({error})") from None
+        if without := [p[0] for p, m in zip(paths, matches, strict=True) if m is None or not m.groups()]:
+            raise DatalistError(f"patient pattern {pattern!r}: no group of it fits {without[0]} ({len(without)} cases)")
+        stated = [m[1] if m else None for m in matches]
+    elif not any(stated):
+        stated = [_dicom_patient(images[0]) for images in pairing.images]
+    keys = [s if s is not None else f"case {i}" for i, s in enumerate(stated)]
+    numbers = {key: f"p{n:04d}" for n, key in enumerate(dict.fromkeys(keys))}
+    return [numbers[k] for k in keys], all(s is not None for s in stated)
+
+
+def _dicom_patient(path: Path) -> str | None:
+    from pydicom import dcmread
+
+    first = next((p for p in sorted(path.iterdir()) if is_dicom(p)), None) if path.is_dir() else path
+    if first is None or not is_dicom(first):
+        return None
+    value = dcmread(first, stop_before_pixels=True, specific_tags=["PatientID"]).get("PatientID")
+    return str(value) if value else None
+
+
+def _highest_class(label: Sequence[Path]) -> int:
+    return int(read_mask(label).max())

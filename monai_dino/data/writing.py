@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing volumes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+__all__ = ["write_volume"]
+
+
+def write_volume(volume: MetaTensor, path: str | Path) -> None:
+    """Writes a volume as NIfTI with its own affine, whole or not at all.
+
+    Args:
+        volume: shape (C, X, Y, Z); one channel is written in 3-D, several in 4-D with the channels last.
+        path: file to write, ending in ``.nii`` or ``.nii.gz``; its folder is made.
+    """
+    path = Path(path)
+    array = np.asarray(volume.as_subclass(torch.Tensor).cpu())
+    array = array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)
+    affine = np.asarray(volume.affine, dtype=float)
+    image = nib.Nifti1Image(array, affine)
+    image.set_sform(affine, code="scanner")
+    image.set_qform(affine, code="scanner")
+    image.header.set_xyzt_units("mm")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = ".nii.gz" if path.name.endswith(".nii.gz") else ".nii"
+    partial = path.with_name(path.name.removesuffix(suffix) + ".part" + suffix)
+    nib.save(image, partial)
+    os.replace(partial, path)

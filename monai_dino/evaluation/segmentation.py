@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metrics of a segmentation, per volume and class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.metrics import compute_hausdorff_distance
+from monai.networks.utils import one_hot
+
+__all__ = ["SEGMENTATION_METRICS", "segmentation_metrics"]
+
+SEGMENTATION_METRICS = ("dice", "jaccard", "hd95")
+
+
+def segmentation_metrics(
+    prediction: torch.Tensor, truth: torch.Tensor, num_classes: int, spacing: Sequence[float]
+) -> dict[int, dict[str, float]]:
+    """Compares a predicted and a true mask of one volume.
+
+    Dice and Jaccard of a class that is in neither mask are NaN (there is nothing to find; means leave the case out and
+    say so in their n); of a class that is in one alone they are 0. HD95 needs the class in both, and is NaN otherwise.
+
+    Args:
+        prediction: class numbers, shape (X, Y, Z).
+        truth: class numbers, same shape.
+        num_classes: number of classes, the background (0) included.
+        spacing: size of a voxel along each axis, in mm; HD95 is in that unit.
+
+    Returns:
+        For each class but the background: ``dice``, ``jaccard``, ``hd95`` (the 95th percentile of the symmetric
+        surface distance), and the volumes of both masks in voxels, ``voxels_prediction`` and ``voxels_truth``.
+    """
+    results = {}
+    for number in range(1, num_classes):
+        p, t = prediction == number, truth == number
+        both, sizes = int((p & t).sum()), (int(p.sum()), int(t.sum()))
+        union = sum(sizes) - both
+        results[number] = {
+            "dice": 2 * both / sum(sizes) if sum(sizes) else float("nan"),
+            "jaccard": both / union if union else float("nan"),
+            "hd95": _hd95(p, t, spacing) if all(sizes) else float("nan"),
+            "voxels_prediction": float(sizes[0]),
+            "voxels_truth": float(sizes[1]),
+        }
+    return results
+
+
+def _hd95(prediction: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float]) -> float:
+    flat = [axis for axis, size in enumerate(prediction.shape) if size == 1]  # a picture is a volume of one slice
+    sizes = [float(s) for axis, s in enumerate(spacing) if axis not in flat]
+    p, t = (one_hot(m.squeeze(flat)[None, None].float(), num_classes=2) for m in (prediction, truth))
+    return float(compute_hausdorff_distance(p, t, percentile=95, spacing=sizes).item())

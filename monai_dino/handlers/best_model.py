@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps the network that did best on the validation cases, and the settings it was trained with."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from torch import nn
+
+from monai_dino.handlers.settings import save_settings
+
+__all__ = ["BestModelHandler"]
+
+
+class BestModelHandler:
+    """Writes the state dict whenever the key metric of validation is the best so far.
+
+    The file is written beside its place and then renamed, so that an interruption leaves the previous one whole.
+    MONAI's bundle commands (``ckpt_export``, ...) read it. Only the first process of a distributed run writes.
+
+    Args:
+        network: the network; of one wrapped for distributed training the inner one is saved.
+        path: file to write; its folder is made.
+        settings: settings that evaluation and inference need, written as ``settings.json`` beside it.
+    """
+
+    def __init__(self, network: nn.Module, path: str | Path, settings: Mapping[str, Any]) -> None:
+        self.network = network
+        self.path = Path(path)
+        self.settings = settings
+        self.best = -math.inf
+
+    def attach(self, engine: Engine) -> None:
+        """Registers the handler.
+
+        Args:
+            engine: the evaluator of the validation cases, whose state has the key metric.
+        """
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Saves the network if it is the best so far.
+
+        Args:
+            engine: the evaluator.
+        """
+        value = float(engine.state.metrics[engine.state.key_metric_name])
+        if math.isnan(value) or value <= self.best:  # a metric that is undefined is no improvement
+            return
+        self.best = value
+        if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
+            return
+        inner = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(self.path.name + ".part")
+        with partial.open("wb") as stream:
+            torch.save(inner.state_dict(), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        save_settings(self.path.with_name("settings.json"), self.settings)
+        os.replace(partial, self.path)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions written while an evaluator runs over unlabelled cases."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data.utils import affine_to_spacing
+from skimage.io import imsave
+from tqdm import tqdm
+
+from monai_dino.data.writing import write_volume
+from monai_dino.visualize.overlay import mask_sheet
+
+__all__ = ["ClassificationWriter", "SegmentationWriter"]
+
+
+class _Writer:
+    def __init__(self, output_dir: str | Path, class_names: Sequence[str]) -> None:
+        self.output_dir = Path(output_dir)
+        self.class_names = list(class_names)
+        self.rows: list[dict[str, Any]] = []
+        self.bar: Any = None
+
+    def attach(self, engine: Engine) -> None:
+        """Registers the handler.
+
+        Args:
+            engine: the evaluator; each item of its output has what the handler writes, and ``case`` in the batch.
+        """
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def _start(self, engine: Engine) -> None:
+        self.rows = []
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        self.bar = tqdm(total=engine.state.epoch_length, desc="Predicting", unit="case")
+
+    def _gather(self, engine: Engine) -> None:
+        for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
+            self.rows.append({"case": str(batch["case"])} | self._write(str(batch["case"]), output))
+            self.bar.update(1)
+
+    def _write(self, case: str, output: dict[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _finish(self, engine: Engine) -> None:
+        self.bar.close()
+        table = self.output_dir / "predictions.csv"
+        partial = table.with_name(table.name + ".part")
+        with partial.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(partial, table)
+        print(f"wrote {len(self.rows)} predictions to {self.output_dir} and a table of them to {table}")
+
+
+class SegmentationWriter(_Writer):
+    """Writes each prediction as NIfTI on the grid of its input, a picture of it, and a table of the volumes.
+
+    Args:
+        output_dir: folder; ``<case>_seg.nii.gz`` or ``<case>_prob.nii.gz`` and ``<case>.png`` go into it.
+        class_names: names of the classes, the background first.
+        native_key: key of the prediction on the input's own grid.
+    """
+
+    def __init__(self, output_dir: str | Path, class_names: Sequence[str], native_key: str = "pred_native") -> None:
+        super().__init__(output_dir, class_names)
+        self.native_key = native_key
+
+    def _write(self, case: str, output: dict[str, Any]) -> dict[str, Any]:
+        native, prediction = output[self.native_key], output["pred"].as_subclass(torch.Tensor).cpu()
+        probabilities = prediction.is_floating_point()
+        path = self.output_dir / f"{case}_{'prob' if probabilities else 'seg'}.nii.gz"
+        write_volume(native, path)
+        mask = prediction.argmax(dim=0) if probabilities else prediction[0]
+        spacing = affine_to_spacing(output["image"].affine).tolist()
+        image = output["image"].as_subclass(torch.Tensor)[0].cpu()
+        imsave(self.output_dir / f"{case}.png", mask_sheet(image, [mask], spacing), check_contrast=False)
+        voxel = float(np.prod(spacing))
+        volumes = {f"{name}_mm3": voxel * int((mask == k).sum()) for k, name in enumerate(self.class_names) if k}
+        return {"file": path.name} | volumes
+
+
+class ClassificationWriter(_Writer):
+    """Writes a table of the predicted classes and their probabilities.
+
+    Args:
+        output_dir: folder; ``predictions.csv`` goes into it.
+        class_names: names of the classes.
+    """
+
+    def _write(self, case: str, output: dict[str, Any]) -> dict[str, Any]:
+        probabilities = torch.softmax(output["pred"].as_subclass(torch.Tensor).float(), dim=0).tolist()
+        best = int(np.argmax(probabilities))
+        return {"prediction": self.class_names[best]} | {
+            f"p_{name}": p for name, p in zip(self.class_names, probabilities, strict=True)
+        }

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person who waits for a training wants to see."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+from tqdm import tqdm
+
+__all__ = ["ProgressHandler"]
+
+
+class ProgressHandler:
+    """A progress bar with the loss, a line for each validation, a table of the epochs, and a last line.
+
+    Args:
+        evaluator: the evaluator of the validation cases, or ``None``.
+        log_file: CSV file with epoch, loss, learning rate and the key metric of validation; ``None`` for none.
+        result: what the last line says was written, such as the path of the best network.
+    """
+
+    def __init__(
+        self, evaluator: Evaluator | None = None, log_file: str | Path | None = None, result: str | Path | None = None
+    ) -> None:
+        self.evaluator = evaluator
+        self.log_file = None if log_file is None else Path(log_file)
+        self.result = result
+        self.rows: list[dict[str, Any]] = []
+        self.losses: list[float] = []
+        self.bar: Any = None
+
+    def attach(self, engine: Engine) -> None:
+        """Registers the handler; attach it after the one that runs validation.
+
+        Args:
+            engine: the trainer.
+        """
+        if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
+            return
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    def _start(self, engine: Engine) -> None:
+        total = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
+        self.bar = tqdm(total=total, desc="Training", unit="step", dynamic_ncols=True)
+
+    def _iteration(self, engine: Engine) -> None:
+        output = engine.state.output
+        loss = float((output[0] if isinstance(output, list) else output)["loss"])
+        self.losses.append(loss)
+        self.bar.update(1)
+        self.bar.set_postfix(epoch=engine.state.epoch, loss=f"{loss:.3f}")
+
+    def _epoch(self, engine: Engine) -> None:
+        rate = max(group["lr"] for group in engine.optimizer.param_groups)
+        row: dict[str, Any] = {"epoch": engine.state.epoch, "loss": sum(self.losses) / max(len(self.losses), 1)}
+        row |= {"learning_rate": rate}
+        self.losses = []
+        text = f"epoch {row['epoch']}: loss {row['loss']:.4f}"
+        if self.evaluator is not None and self.evaluator.state.metrics:
+            name = self.evaluator.state.key_metric_name
+            row[name] = float(self.evaluator.state.metrics[name])
+            text += f", {name} {row[name]:.4f} (best {self.evaluator.state.best_metric:.4f} in epoch "
+            text += f"{self.evaluator.state.best_metric_epoch})"
+        self.bar.write(text)
+        self.rows.append(row)
+        if self.log_file is not None:
+            self._write_log(self.log_file)
+
+    def _write_log(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fields = list(dict.fromkeys(name for row in self.rows for name in row))
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, fieldnames=fields)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def _finish(self, engine: Engine) -> None:
+        self.bar.close()
+        if any(math.isnan(row["loss"]) for row in self.rows):
+            print("the loss became NaN: lower the learning rate, or set precision to fp32")
+        written = [str(p) for p in (self.result, self.log_file) if p is not None]
+        print(f"trained {engine.state.epoch} epochs, {engine.state.iteration} steps; wrote {' and '.join(written)}")
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        raise error

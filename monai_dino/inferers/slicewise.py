@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inference on volumes with a 2-D network, slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from monai.inferers import Inferer, sliding_window_inference
+from monai.utils import convert_to_dst_type
+
+from monai_dino.errors import ConfigurationError
+from monai_dino.inferers.autocast import Precision, autocast
+
+__all__ = ["SliceOutput", "SlicewiseInferer"]
+
+SliceOutput = Literal["logits", "probabilities", "labels"]
+
+
+class SlicewiseInferer(Inferer):
+    """Gives the slices along the last axis of a volume to a 2-D network, in batches.
+
+    Args:
+        batch_size: slices that the network sees at once.
+        output: ``logits``; ``probabilities``, their softmax; or ``labels``, their argmax, which takes one byte a voxel
+            however many classes there are.
+        neighbours: slices on each side that are stacked as further channels, as in training.
+        slice_size: height and width of the window that the network is given, as in training: smaller slices are
+            padded to it, larger ones are covered by overlapping windows; ``None`` gives it whole slices.
+        precision: ``auto``, ``fp32`` or ``bf16``; see :func:`monai_dino.inferers.autocast`.
+
+    Raises:
+        ConfigurationError: for an unknown output or a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 16,
+        output: SliceOutput = "logits",
+        neighbours: int = 0,
+        slice_size: Sequence[int] | None = None,
+        precision: Precision = "auto",
+    ) -> None:
+        super().__init__()
+        if output not in get_args(SliceOutput):
+            raise ConfigurationError(f"output: unknown {output!r}, expected one of {', '.join(get_args(SliceOutput))}")
+        if batch_size < 1:
+            raise ConfigurationError(f"batch_size must be at least 1, got {batch_size}")
+        self.batch_size = batch_size
+        self.output = output
+        self.neighbours = neighbours
+        self.slice_size = None if slice_size is None else tuple(slice_size)
+        self.precision = precision
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Runs the network on each slice.
+
+        Args:
+            inputs: volumes, shape (B, C, H, W, D).
+            network: maps (N, (2 * neighbours + 1) * C, H, W) to logits (N, K, H, W).
+            args: further arguments of the network.
+            kwargs: likewise.
+
+        Returns:
+            Shape (B, K, H, W, D) in float32, or (B, 1, H, W, D) in uint8 (int32 beyond 256 classes) for labels; with
+            the metadata of the input.
+
+        Raises:
+            ConfigurationError: when the input is not a batch of volumes.
+        """
+        if inputs.ndim != 5:
+            raise ConfigurationError(f"expected volumes of shape (B, C, H, W, D), got {tuple(inputs.shape)}")
+        volumes = inputs.as_subclass(torch.Tensor)
+        depth = volumes.shape[-1]
+        out: torch.Tensor | None = None
+        for start in range(0, depth, self.batch_size):
+            stop = min(start + self.batch_size, depth)
+            with autocast(self.precision, volumes.device):
+                logits = self._forward(self._slices(volumes, start, stop), network, *args, **kwargs)
+            part = self._reduce(logits.float()).unflatten(0, (volumes.shape[0], stop - start))  # (B, N, K, H, W)
+            if out is None:
+                out = part.new_empty((part.shape[0], *part.shape[2:], depth))
+            out[..., start:stop] = part.movedim(1, -1)
+        assert out is not None  # noqa: S101 - a volume has at least one slice
+        result: torch.Tensor = convert_to_dst_type(out, inputs, dtype=out.dtype)[0]
+        return result
+
+    def _forward(
+        self, slices: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        if self.slice_size is None:
+            return network(slices, *args, **kwargs)
+        logits: Any = sliding_window_inference(
+            slices, self.slice_size, self.batch_size, network, 0.5, "gaussian", **kwargs
+        )
+        return torch.as_tensor(logits)
+
+    def _slices(self, volumes: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        """The slices from ``start`` to ``stop`` as one batch, with their neighbours as channels."""
+        last = volumes.shape[-1] - 1
+        parts = []
+        for offset in range(-self.neighbours, self.neighbours + 1):
+            around = torch.arange(start + offset, stop + offset, device=volumes.device).clamp(0, last)
+            parts.append(volumes.index_select(-1, around))
+        return torch.cat(parts, dim=1).movedim(-1, 1).flatten(0, 1)
+
+    def _reduce(self, logits: torch.Tensor) -> torch.Tensor:
+        if self.output == "probabilities":
+            return logits.softmax(dim=1)
+        if self.output == "labels":
+            return logits.argmax(dim=1, keepdim=True).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
+        return logits

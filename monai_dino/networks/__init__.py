@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DINO encoders, decoders, networks and their adaptation."""
+
+from monai_dino.networks.adaptation import adapt, count_parameters, load_adapters, save_adapters
+from monai_dino.networks.decoders import DECODERS
+from monai_dino.networks.encoders import ARCHITECTURES, DinoEncoder, EncoderOutput
+from monai_dino.networks.nets import DinoClassifier, DinoSegmenter, load_trained, require_pretrained
+
+__all__ = [
+    "ARCHITECTURES",
+    "DECODERS",
+    "DinoClassifier",
+    "DinoEncoder",
+    "DinoSegmenter",
+    "EncoderOutput",
+    "adapt",
+    "count_parameters",
+    "load_adapters",
+    "load_trained",
+    "require_pretrained",
+    "save_adapters",
+]

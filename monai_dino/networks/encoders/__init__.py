@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DINO encoders: architectures, weights in and out, channel folding, positions."""
+
+from monai_dino.networks.encoders.architectures import ARCHITECTURES
+from monai_dino.networks.encoders.encoder import DinoEncoder, EncoderOutput
+
+__all__ = ["ARCHITECTURES", "DinoEncoder", "EncoderOutput"]

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks that a bundle's ``network_def`` names."""
+
+from monai_dino.networks.nets.classifier import DinoClassifier
+from monai_dino.networks.nets.segmenter import DinoSegmenter
+from monai_dino.networks.nets.trained import load_trained, require_pretrained
+
+__all__ = ["DinoClassifier", "DinoSegmenter", "load_trained", "require_pretrained"]

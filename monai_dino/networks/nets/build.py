@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the networks share: an adapted encoder from JSON-able settings, and images at the encoder's size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from monai_dino.errors import ConfigurationError
+from monai_dino.networks.adaptation import adapt
+from monai_dino.networks.encoders.encoder import DinoEncoder
+from monai_dino.networks.encoders.padding import is_tracing
+
+__all__ = ["adapted_encoder", "resize_to"]
+
+
+def adapted_encoder(
+    encoder: str | Mapping[str, Any] | DinoEncoder | None,
+    in_channels: int,
+    weights: str | Path | None,
+    adaptation: str | Mapping[str, Any],
+    image_size: int | None,
+) -> DinoEncoder:
+    """Builds an encoder and adapts it.
+
+    Args:
+        encoder: architecture name, configuration fields, an encoder, or ``None`` where the weights state it.
+        in_channels: channels of the images.
+        weights: what :class:`DinoEncoder` takes; ``None`` initialises at random.
+        adaptation: a mode, or a mapping with ``mode`` and the other arguments of :func:`adapt`.
+        image_size: side of the square that images will be resized to, or ``None``.
+
+    Returns:
+        The adapted encoder.
+
+    Raises:
+        ConfigurationError: when an encoder is given together with weights, or has another number of channels; when
+            the image size is not a multiple of its patch; when the adaptation does not fit.
+    """
+    if isinstance(encoder, DinoEncoder):
+        if weights is not None:
+            raise ConfigurationError("weights: give them to the encoder itself, it is built already")
+        if encoder.in_channels != in_channels:
+            raise ConfigurationError(f"in_channels={in_channels}, but the encoder takes {encoder.in_channels}")
+    else:
+        encoder = DinoEncoder(encoder, in_channels=in_channels, weights=weights)
+    if image_size is not None and (image_size < 1 or image_size % encoder.patch_size):
+        raise ConfigurationError(
+            f"image_size={image_size} is not a multiple of the encoder's patch of {encoder.patch_size} pixels"
+        )
+    settings = {"mode": adaptation} if isinstance(adaptation, str) else dict(adaptation)
+    try:
+        adapt(encoder, **settings)
+    except TypeError as error:
+        raise ConfigurationError(f"adaptation: {settings} does not fit adapt(): {error}") from None
+    return encoder
+
+
+def resize_to(x: torch.Tensor, image_size: int | None) -> torch.Tensor:
+    """Resizes images to a square of ``image_size``, antialiased when they shrink; ``None`` leaves them alone.
+
+    Args:
+        x: images, shape (B, C, H, W).
+        image_size: side in pixels, or ``None``.
+
+    Returns:
+        Images, shape (B, C, image_size, image_size), or ``x``.
+    """
+    if image_size is None or (not is_tracing() and x.shape[-2:] == (image_size, image_size)):
+        return x
+    return F.interpolate(x, size=(image_size, image_size), mode="bilinear", align_corners=False, antialias=True)

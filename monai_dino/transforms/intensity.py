@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deterministic intensities: from a modality's own units to [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from monai.config import KeysCollection, NdarrayOrTensor
+from monai.data import get_track_meta
+from monai.transforms import MapTransform, ScaleIntensityRange, ScaleIntensityRangePercentiles, Transform
+from monai.utils import TransformBackends, convert_to_tensor
+
+from monai_dino.errors import ConfigurationError
+
+__all__ = [
+    "Modality",
+    "ScaleIntensityByModality",
+    "ScaleIntensityByModalityD",
+    "ScaleIntensityByModalityDict",
+    "ScaleIntensityByModalityd",
+]
+
+Modality = Literal["ct", "mr", "us", "xray", "rgb"]
+
+SOFT_TISSUE = (-160.0, 240.0)
+"""Default CT window in HU: level 40, width 400, the abdominal soft-tissue window."""
+
+PERCENTILES = (0.5, 99.5)
+"""Default percentiles of MR, those of nnU-Net's and Auto3DSeg's foreground clipping."""
+
+
+class ScaleIntensityByModality(Transform):
+    """Maps an image or a whole volume to [0, 1], as the encoders want it, and clips it there.
+
+    - ``ct``: a window in HU, ``window`` or the soft-tissue window of -160 to 240.
+    - ``mr``: percentiles of the whole volume, ``window`` or 0.5 and 99.5; never of a slice, since a slice without
+      signal would be stretched to noise. A constant volume becomes 0.
+    - ``us``, ``xray``, ``rgb``: the range of the format, 0 to 255 for 8-bit data; for others, give it as ``window``.
+
+    Args:
+        modality: one of ``ct``, ``mr``, ``us``, ``xray``, ``rgb``.
+        window: lower and upper limit: HU for CT, percentiles for MR, grey values otherwise.
+
+    Raises:
+        ConfigurationError: for an unknown modality or a window that is not increasing; when called, for data of more
+            than 8 bits in a modality whose range is not stated.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(self, modality: Modality, window: Sequence[float] | None = None) -> None:
+        if modality not in get_args(Modality):
+            raise ConfigurationError(f"modality: unknown {modality!r}, expected one of {', '.join(get_args(Modality))}")
+        if window is not None and (len(window) != 2 or not window[0] < window[1]):
+            raise ConfigurationError(f"window: expected a lower and a higher limit, got {list(window)}")
+        if modality == "mr" and window is not None and not 0 <= window[0] < window[1] <= 100:
+            raise ConfigurationError(f"window: for MR it is two percentiles from 0 to 100, got {list(window)}")
+        self.modality = modality
+        self.window = None if window is None else (float(window[0]), float(window[1]))
+
+    def __call__(self, img: NdarrayOrTensor) -> torch.Tensor:
+        """Scales one image.
+
+        Args:
+            img: channel-first image or volume in the modality's units.
+
+        Returns:
+            float32 of the same shape in [0, 1].
+        """
+        image = convert_to_tensor(img, track_meta=get_track_meta())
+        if self.modality == "mr":
+            low, high = self.window or PERCENTILES
+            values = image.to(torch.float32)
+            if bool((values == values.flatten()[0]).all()):
+                return torch.zeros_like(values)
+            scaled = ScaleIntensityRangePercentiles(low, high, 0.0, 1.0, clip=True)(values)
+        else:
+            low, high = self._range(image)
+            scaled = ScaleIntensityRange(low, high, 0.0, 1.0, clip=True)(image.to(torch.float32))
+        return torch.as_tensor(scaled)
+
+    def _range(self, image: torch.Tensor) -> tuple[float, float]:
+        if self.window is not None:
+            return self.window
+        if self.modality == "ct":
+            return SOFT_TISSUE
+        if image.dtype != torch.uint8 and (float(image.min()) < 0 or float(image.max()) > 255):
+            raise ConfigurationError(
+                f"window: grey values run from {float(image.min()):g} to {float(image.max()):g}, beyond 8 bits; state "
+                f"the format's range as window, such as [0, 4095] for 12 bits"
+            )
+        return 0.0, 255.0
+
+
+class ScaleIntensityByModalityd(MapTransform):
+    """Dictionary form of :class:`ScaleIntensityByModality`.
+
+    Args:
+        keys: keys of the images.
+        modality: as there.
+        window: as there.
+        allow_missing_keys: whether a key may be missing.
+    """
+
+    backend = ScaleIntensityByModality.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        modality: Modality,
+        window: Sequence[float] | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.scale = ScaleIntensityByModality(modality, window)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Scales the images of one item.
+
+        Args:
+            data: item with the images.
+
+        Returns:
+            A new item.
+        """
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.scale(item[key])
+        return item
+
+
+ScaleIntensityByModalityD = ScaleIntensityByModalityDict = ScaleIntensityByModalityd

@@ -2,7 +2,7 @@
 """Reading and checking input, datalists, and datasets of cases and slices."""
 
 from monai_dino.data.case_dataset import CaseDataset
-from monai_dino.data.cases import CheckLabeld, LoadCased
+from monai_dino.data.cases import CheckClassd, CheckLabeld, LoadCased
 from monai_dino.data.datalist import class_names, load_splits, select_cases
 from monai_dino.data.discovery import find_cases
 from monai_dino.data.reading import read_volume
@@ -10,6 +10,7 @@ from monai_dino.data.slice_dataset import SliceDataset
 
 __all__ = [
     "CaseDataset",
+    "CheckClassd",
     "CheckLabeld",
     "LoadCased",
     "SliceDataset",

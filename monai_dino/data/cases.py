@@ -18,7 +18,7 @@ from monai_dino.data.formats import PICTURE_SUFFIXES
 from monai_dino.data.reading import read_volume
 from monai_dino.errors import InputError
 
-__all__ = ["CheckLabeld", "LoadCased", "read_mask"]
+__all__ = ["CheckClassd", "CheckLabeld", "LoadCased", "read_mask"]
 
 _LOGGER = logging.getLogger(__name__)
 _GRID_TOLERANCE = 0.1  # of a voxel, between the same corner of image and label
@@ -123,6 +123,42 @@ class CheckLabeld(MapTransform):
         if values == [0]:
             _LOGGER.info("%s: no voxel is labelled; the case counts as one without findings", name)
         return label
+
+
+class CheckClassd(MapTransform):
+    """Checks that the class of a case is a declared one.
+
+    Args:
+        keys: the key of the class.
+        out_channels: number of classes.
+        allow_missing_keys: whether an item may have no class.
+
+    Raises:
+        InputError: when it is not a whole number from 0 to ``out_channels - 1``.
+    """
+
+    def __init__(self, keys: KeysCollection, out_channels: int, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.out_channels = out_channels
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Checks the classes of one item.
+
+        Args:
+            data: item with the class as an int.
+
+        Returns:
+            The item.
+        """
+        item = dict(data)
+        for key in self.key_iterator(item):
+            value = item[key]
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < self.out_channels:
+                raise InputError(
+                    f"{item.get('case', item.get('image'))}: {key} is {value!r}, but the declared classes are 0 to "
+                    f"{self.out_channels - 1}; correct the datalist, or declare more classes in its labels"
+                )
+        return item
 
 
 def check_same_grid(one: MetaTensor, other: MetaTensor, name: str, other_name: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from torch import nn
 from monai_dino.handlers.settings import save_settings
 
 __all__ = ["BestModelHandler"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class BestModelHandler:
@@ -36,6 +39,7 @@ class BestModelHandler:
         self.path = Path(path)
         self.settings = settings
         self.best = -math.inf
+        self.saved = False
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler.
@@ -52,9 +56,15 @@ class BestModelHandler:
             engine: the evaluator.
         """
         value = float(engine.state.metrics[engine.state.key_metric_name])
-        if math.isnan(value) or value <= self.best:  # a metric that is undefined is no improvement
+        if math.isnan(value):
+            _LOGGER.warning(
+                "%s is undefined on these validation cases (does a class or every label lack?)",
+                engine.state.key_metric_name,
+            )
+            value = -math.inf
+        if self.saved and value <= self.best:
             return
-        self.best = value
+        self.best, self.saved = value, True
         if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
             return
         inner = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network

@@ -42,7 +42,8 @@ class _Writer:
     def _start(self, engine: Engine) -> None:
         self.rows = []
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        self.bar = tqdm(total=engine.state.epoch_length, desc="Predicting", unit="case")
+        cases = len(engine.state.dataloader.dataset)  # type: ignore[union-attr]
+        self.bar = tqdm(total=cases, desc="Predicting", unit="case")
 
     def _gather(self, engine: Engine) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):

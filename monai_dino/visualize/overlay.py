@@ -13,8 +13,16 @@ from skimage.util import montage
 
 __all__ = ["COLOURS", "mask_sheet", "overlay"]
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
+# Okabe and Ito's colours in RGB, which colour-blind readers can tell apart.
+COLOURS = (
+    (0.90, 0.62, 0.00),
+    (0.34, 0.71, 0.91),
+    (0.00, 0.62, 0.45),
+    (0.94, 0.89, 0.26),
+    (0.84, 0.37, 0.00),
+    (0.80, 0.47, 0.65),
+    (0.00, 0.45, 0.70),
+)
 
 _HEIGHT = 192  # pixels of one slice in a sheet
 
@@ -64,5 +72,5 @@ def overlay(image: torch.Tensor, mask: torch.Tensor | None, size: tuple[int, int
         return np.stack([grey] * 3, axis=-1)
     labels = resize(np.asarray(mask).astype(int), size, order=0, preserve_range=True, anti_aliasing=False).astype(int)
     colours = [COLOURS[(number - 1) % len(COLOURS)] for number in np.unique(labels) if number > 0]
-    drawn: np.ndarray = label2rgb(labels, grey, colors=colours or None, alpha=0.45, bg_label=0)
+    drawn: np.ndarray = label2rgb(labels, grey, colors=colours or None, alpha=0.45, bg_label=0, bg_color=None)
     return drawn

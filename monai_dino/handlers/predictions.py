@@ -42,7 +42,7 @@ class _Writer:
     def _start(self, engine: Engine) -> None:
         self.rows = []
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        cases = len(engine.state.dataloader.dataset)  # type: ignore[union-attr]
+        cases = len(engine.state.dataloader.dataset)
         self.bar = tqdm(total=cases, desc="Predicting", unit="case")
 
     def _gather(self, engine: Engine) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from monai.inferers import Inferer, sliding_window_inference
 from monai.utils import convert_to_dst_type
 
 from monai_dino.errors import ConfigurationError
 from monai_dino.inferers.autocast import Precision, autocast
+from monai_dino.networks.nets.build import resize_to
 
 __all__ = ["SliceOutput", "SlicewiseInferer"]
 
@@ -28,6 +30,8 @@ class SlicewiseInferer(Inferer):
         neighbours: slices on each side that are stacked as further channels, as in training.
         slice_size: height and width of the window that the network is given, as in training: smaller slices are
             padded to it, larger ones are covered by overlapping windows; ``None`` gives it whole slices.
+        resize: side of the square that whole slices are resized to, as in training; the logits are resized back.
+            ``None`` keeps their size. It has no effect with ``slice_size``.
         precision: ``auto``, ``fp32`` or ``bf16``; see :func:`monai_dino.inferers.autocast`.
 
     Raises:
@@ -40,6 +44,7 @@ class SlicewiseInferer(Inferer):
         output: SliceOutput = "logits",
         neighbours: int = 0,
         slice_size: Sequence[int] | None = None,
+        resize: int | None = None,
         precision: Precision = "auto",
     ) -> None:
         super().__init__()
@@ -51,6 +56,7 @@ class SlicewiseInferer(Inferer):
         self.output = output
         self.neighbours = neighbours
         self.slice_size = None if slice_size is None else tuple(slice_size)
+        self.resize = resize
         self.precision = precision
 
     def __call__(
@@ -92,11 +98,12 @@ class SlicewiseInferer(Inferer):
         self, slices: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         if self.slice_size is None:
-            return network(slices, *args, **kwargs)
-        logits: Any = sliding_window_inference(
+            logits = network(resize_to(slices, self.resize), *args, **kwargs)
+            return F.interpolate(logits, size=slices.shape[-2:], mode="bilinear") if self.resize else logits
+        windows: Any = sliding_window_inference(
             slices, self.slice_size, self.batch_size, network, 0.5, "gaussian", **kwargs
         )
-        return torch.as_tensor(logits)
+        return torch.as_tensor(windows)
 
     def _slices(self, volumes: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         """The slices from ``start`` to ``stop`` as one batch, with their neighbours as channels."""

@@ -6,8 +6,7 @@ Each message names the file, case or key, what was found, what was wanted, and w
 
 from __future__ import annotations
 
-import sys
-from types import TracebackType
+__all__ = ["ConfigurationError", "DatalistError", "InputError", "MonaiDinoError", "NetworkError", "WeightsError"]
 
 
 class MonaiDinoError(Exception):
@@ -22,28 +21,13 @@ class WeightsError(MonaiDinoError, ValueError):
     """A weights source cannot be found, reached or read, or does not fit the architecture."""
 
 
+class NetworkError(MonaiDinoError, ArithmeticError):
+    """A network's output is not finite."""
+
+
 class DatalistError(MonaiDinoError, ValueError):
     """A datalist, or the folder it is built from, is not what the workflow needs."""
 
 
 class InputError(MonaiDinoError, ValueError):
     """An image or a label on disk cannot be used as it is."""
-
-
-def end_tracebacks_with_cause() -> None:
-    """Makes the last line of a traceback the error of this package that caused it.
-
-    MONAI's config parser wraps what goes wrong in errors about expressions and components; a person who runs a bundle
-    should not have to search the traceback for what to do. The bundles call this when they start.
-    """
-    previous = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        previous(kind, error, trace)
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, MonaiDinoError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is not None and cause is not error:
-            print(f"\n{type(cause).__name__}: {cause}", file=sys.stderr)
-
-    sys.excepthook = hook

@@ -3,7 +3,7 @@
 
 from monai_dino.data.case_dataset import CaseDataset
 from monai_dino.data.cases import CheckClassd, CheckLabeld, LoadCased
-from monai_dino.data.datalist import class_names, load_splits, select_cases
+from monai_dino.data.datalist import class_names, find_datalist, load_splits, select_cases
 from monai_dino.data.discovery import find_cases
 from monai_dino.data.reading import read_volume
 from monai_dino.data.slice_dataset import SliceDataset
@@ -16,6 +16,7 @@ __all__ = [
     "SliceDataset",
     "class_names",
     "find_cases",
+    "find_datalist",
     "load_splits",
     "read_volume",
     "select_cases",

@@ -72,7 +72,7 @@ class CaseDataset(CacheDataset):
     def _transform(self, index: int) -> Any:
         with naming_case(self.data[index]):
             if isinstance(self.transform, Randomizable):
-                seed = np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1)[0]
+                seed = np.random.SeedSequence([self.seed, self.epoch, index % len(self)]).generate_state(1)[0]
                 self.transform.set_random_state(seed=int(seed))
             return super()._transform(index)
 
@@ -92,9 +92,10 @@ def naming_case(item: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # any transform, any reason
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, MonaiDinoError):
-            cause = cause.__cause__
-        if cause is not None:
-            raise cause from None
-        raise InputError(f"{item.get('image', item)}: the case cannot be prepared ({error})") from error
+        reason: BaseException = error
+        while not isinstance(reason, MonaiDinoError) and reason.__cause__ is not None:
+            reason = reason.__cause__
+        if isinstance(reason, MonaiDinoError):
+            raise reason from None
+        named = item.get("image", item)
+        raise InputError(f"{named}: the case cannot be prepared ({type(reason).__name__}: {reason})") from error

@@ -21,6 +21,7 @@ from monai_dino.errors import InputError
 __all__ = ["CheckClassd", "CheckLabeld", "LoadCased", "read_mask"]
 
 _LOGGER = logging.getLogger(__name__)
+_SHOWN = 10
 _GRID_TOLERANCE = 0.1  # of a voxel, between the same corner of image and label
 
 
@@ -71,7 +72,7 @@ class LoadCased(Transform):
             raise InputError(
                 f"{paths[0]}: {what}, but in_channels is {self.in_channels}; convert it, or set in_channels to {found}"
             )
-        return MetaTensor(channels, affine=parts[0].affine, meta=parts[0].meta)
+        return MetaTensor(channels, meta=parts[0].meta)  # which has the affine
 
 
 class CheckLabeld(MapTransform):
@@ -116,9 +117,11 @@ class CheckLabeld(MapTransform):
     def _classes(self, label: MetaTensor, name: str) -> MetaTensor:
         values = torch.unique(label.as_subclass(torch.Tensor)).tolist()
         if unknown := [v for v in values if not 0 <= v < self.out_channels]:
+            more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
             raise InputError(
-                f"{name}: holds label values {unknown}, but the declared classes are 0 to {self.out_channels - 1}; "
-                f"correct the mask, or declare more classes (labels in the datalist, out_channels)"
+                f"{name}: holds label values {unknown[:_SHOWN]}{more}, but the declared classes are 0 to "
+                f"{self.out_channels - 1}; correct the mask, or declare more classes (labels in the datalist, "
+                f"out_channels)"
             )
         if values == [0]:
             _LOGGER.info("%s: no voxel is labelled; the case counts as one without findings", name)
@@ -227,5 +230,7 @@ def read_mask(paths: Sequence[str | Path]) -> MetaTensor:
     low, high = int(united.min()), int(united.max())
     if str(paths[0]).lower().endswith(PICTURE_SUFFIXES) and torch.unique(united).tolist() in ([0, 255], [255]):
         united, high = united // 255, 1
+    if low < -(2**31) or high >= 2**31:
+        raise InputError(f"{paths[0]}: a mask with values from {low} to {high}; save class numbers")
     dtype = torch.uint8 if low >= 0 and high < 256 else torch.int32
-    return MetaTensor(united.to(dtype), affine=volumes[0].affine, meta=volumes[0].meta)
+    return MetaTensor(united.to(dtype), meta=volumes[0].meta)

@@ -11,9 +11,10 @@ from typing import Any
 from monai_dino.data.naming import case_name, unique_names
 from monai_dino.errors import DatalistError
 
-__all__ = ["class_names", "load_splits", "select_cases"]
+__all__ = ["class_names", "find_datalist", "load_splits", "select_cases"]
 
 _SHOWN = 10
+_RESERVED = "mean"  # reports write the mean over classes beside them
 
 
 def load_splits(datalist: str | Path, dataset_dir: str | Path, fold: int | None = 0) -> dict[str, list[dict[str, Any]]]:
@@ -23,7 +24,7 @@ def load_splits(datalist: str | Path, dataset_dir: str | Path, fold: int | None 
     ``validation`` list, that is used instead. ``testing`` (or ``test``) is never touched by training.
 
     Args:
-        datalist: the JSON file; a relative path is looked for here, then in ``dataset_dir``.
+        datalist: the JSON file; see :func:`find_datalist`.
         dataset_dir: folder that the paths in it are relative to.
         fold: the fold to hold out for validation; ``None`` trains on all of ``training`` and validates on
             ``validation``, if there is one.
@@ -33,9 +34,9 @@ def load_splits(datalist: str | Path, dataset_dir: str | Path, fold: int | None 
 
     Raises:
         DatalistError: when the file is missing or malformed, when files it names are missing (all are named), when the
-            fold does not exist, when nothing is left to train on, or when a patient is in more than one part.
+            fold does not exist, or when a patient or an image is in more than one part.
     """
-    path = _find(Path(datalist), Path(dataset_dir))
+    path = find_datalist(datalist, dataset_dir)
     content = _read(path)
     training = _items(path, content, "training")
     if validation := _items(path, content, "validation"):
@@ -86,24 +87,40 @@ def class_names(datalist: str | Path, dataset_dir: str | Path) -> list[str]:
         Names by class number, the background first where there is one.
 
     Raises:
-        DatalistError: when ``labels`` is missing, or its keys are not 0, 1, 2, ...
+        DatalistError: when ``labels`` is missing, its keys are not 0, 1, 2, ..., or its names are not distinct.
     """
-    path = _find(Path(datalist), Path(dataset_dir))
+    path = find_datalist(datalist, dataset_dir)
     labels = _read(path).get("labels")
     if isinstance(labels, Mapping) and labels and set(labels) == {str(k) for k in range(len(labels))}:
-        return [str(labels[str(k)]) for k in range(len(labels))]
+        names = [str(labels[str(k)]) for k in range(len(labels))]
+        if len(set(names)) < len(names) or _RESERVED in names:
+            raise DatalistError(f"{path}: labels are {names}; give each class a name of its own, none {_RESERVED!r}")
+        return names
     raise DatalistError(
         f'{path}: needs "labels" with the keys "0", "1", ... in a row, such as {{"0": "background", "1": "lesion"}}; '
         f"found {labels!r}"
     )
 
 
-def _find(path: Path, dataset_dir: Path) -> Path:
-    for candidate in (path, dataset_dir / path):
+def find_datalist(datalist: str | Path, dataset_dir: str | Path) -> Path:
+    """Finds a datalist: here, in ``dataset_dir``, or by its name in ``dataset_dir``, when both were moved.
+
+    Args:
+        datalist: path of the JSON file.
+        dataset_dir: folder of the data.
+
+    Returns:
+        Its absolute path.
+
+    Raises:
+        DatalistError: when it is in none of these places.
+    """
+    path, folder = Path(datalist), Path(dataset_dir)
+    for candidate in (path, folder / path, folder / path.name):
         if candidate.is_file():
-            return candidate
+            return candidate.absolute()
     raise DatalistError(
-        f"datalist: there is no file {path}, neither here nor in {dataset_dir}; make one with "
+        f"datalist: there is no file {path}, neither here nor in {folder}; make one with "
         f"`python -m monai_dino datalist`"
     )
 
@@ -124,21 +141,29 @@ def _items(path: Path, content: Mapping[str, Any], part: str) -> list[dict[str, 
         raise DatalistError(f"{path}: {part} is {type(items).__name__}, expected a list")
     items = [{"image": item} if isinstance(item, str) else item for item in items]
     for index, item in enumerate(items):
-        if not isinstance(item, dict) or not item.get("image"):
+        if not isinstance(item, dict) or not _are_paths(item.get("image")):
             raise DatalistError(f"{path}: {part}[{index}] has no image: {item!r}")
+        label = item.get("label")
+        if not (label is None or isinstance(label, (int, float)) or _are_paths(label)):
+            raise DatalistError(f"{path}: {part}[{index}] has a label that is no path, paths or class: {label!r}")
+        if not isinstance(item.get("fold", 0), int):
+            raise DatalistError(f"{path}: {part}[{index}] has a fold that is no whole number: {item['fold']!r}")
     return [dict(item) for item in items]
+
+
+def _are_paths(value: Any) -> bool:
+    paths = value if isinstance(value, list) else [value]
+    return bool(paths) and all(isinstance(p, str) and p for p in paths)
 
 
 def _check_patients(path: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     seen: dict[str, str] = {}
     for part, items in splits.items():
         for item in items:
-            if (patient := item.get("patient")) is None:
-                continue
-            if seen.setdefault(str(patient), part) != part:
-                raise DatalistError(
-                    f"{path}: patient {patient} is in {seen[str(patient)]} and in {part}; a patient must be in one part"
-                )
+            patient = [] if item.get("patient") is None else [f"patient {item['patient']}"]
+            for who in [*patient, f"image {item['image']}"]:
+                if seen.setdefault(who, part) != part:
+                    raise DatalistError(f"{path}: {who} is in {seen[who]} and in {part}; a patient must be in one part")
 
 
 def _resolve(path: Path, splits: dict[str, list[dict[str, Any]]], dataset_dir: Path) -> dict[str, list[dict[str, Any]]]:
@@ -147,7 +172,7 @@ def _resolve(path: Path, splits: dict[str, list[dict[str, Any]]], dataset_dir: P
     for item, name in zip(everything, unique_names([case_name(item["image"]) for item in everything]), strict=True):
         for key in ("image", "label"):
             value = item.get(key)
-            if not isinstance(value, (str, list)) or not value:
+            if not isinstance(value, (str, list)):
                 continue
             paths = [dataset_dir / p for p in ([value] if isinstance(value, str) else value)]
             missing += [str(p) for p in paths if not p.exists()]

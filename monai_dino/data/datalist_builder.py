@@ -132,7 +132,7 @@ def write_datalist(content: dict[str, Any], path: Path, overwrite: bool) -> None
 
     Args:
         content: the datalist.
-        path: where.
+        path: where; its folder is made.
         overwrite: whether a file that is there may be replaced.
 
     Raises:
@@ -140,6 +140,7 @@ def write_datalist(content: dict[str, Any], path: Path, overwrite: bool) -> None
     """
     if path.exists() and not overwrite:
         raise DatalistError(f"{path} is there already; a new split would mix with results of the old one (--overwrite)")
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
     os.replace(partial, path)

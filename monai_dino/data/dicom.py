@@ -3,15 +3,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from monai_dino.errors import InputError
 
-__all__ = ["is_dicom", "one_series", "series_in"]
+__all__ = ["Series", "is_dicom", "one_series", "series_in"]
 
 _EVEN = 0.1  # share by which a distance between slices may differ from the others
+_SIZE = ("Rows", "Columns", "NumberOfFrames")
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient")
+_SCALE = ("RescaleSlope", "RescaleIntercept", "BitsAllocated", "PixelRepresentation")
+
+
+@dataclass
+class Series:
+    """The files of one series.
+
+    Attributes:
+        files: its DICOM image files, in the order of the slices.
+        step: way from each slice to the next in DICOM's coordinates (LPS, mm), which leaves the normal of the slices
+            when the gantry was tilted; ``None`` for a single file, or where the files do not state their place.
+        one_scale: whether all files have the same rescaling and type of voxels.
+    """
+
+    files: list[Path]
+    step: np.ndarray | None = None
+    one_scale: bool = True
 
 
 def is_dicom(path: Path) -> bool:
@@ -21,8 +43,11 @@ def is_dicom(path: Path) -> bool:
         path: the file.
 
     Returns:
-        True for ``.dcm`` and ``.ima`` files and for suffixless files that have ``DICM`` at byte 128.
+        True for ``.dcm`` and ``.ima`` files and for suffixless files that have ``DICM`` at byte 128. Hidden files, such
+        as the ``._NAME`` that macOS leaves beside ``NAME``, are none.
     """
+    if path.name.startswith("."):
+        return False
     if path.suffix.lower() in (".dcm", ".ima"):
         return True
     if path.suffix and not path.suffix[1:].isdigit():  # names such as 1.2.840.113 have a "suffix" of digits
@@ -44,34 +69,39 @@ def series_in(folder: Path) -> dict[str, list[Path]]:
         reports and plans, are left out.
 
     Raises:
-        InputError: when a file cannot be parsed.
+        InputError: when a file cannot be parsed, or is an image whose header is cut short.
     """
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
+    from pydicom.uid import UID
 
     series: dict[str, list[Path]] = {}
     for path in sorted(p for p in folder.iterdir() if p.is_file() and is_dicom(p)):
         try:
-            header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Rows"])
-        except (InvalidDicomError, OSError, EOFError, ValueError, KeyError) as error:
+            header = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SeriesInstanceUID", "Rows"])
+            kind, uid = UID(str(header.get("SOPClassUID", ""))).name, str(header.get("SeriesInstanceUID", ""))
+        except Exception as error:  # parsers raise whatever they do
             raise InputError(f"{path}: not a readable DICOM file ({error}); copy it again, or take it out") from None
         if "Rows" in header:
-            series.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(path)
+            series.setdefault(uid, []).append(path)
+        elif not kind or "Image" in kind:
+            raise InputError(f"{path}: its header is cut short; copy it again, or take it out")
     return series
 
 
-def one_series(folder: Path) -> list[Path]:
-    """The files of the single series of a folder, after a check that they are one evenly spaced stack.
+def one_series(folder: Path) -> Series:
+    """The single series of a folder, after a check that its files are one evenly spaced stack.
+
+    Slices are ordered by their place; by instance number and name where no file states its place.
 
     Args:
         folder: the folder.
 
     Returns:
-        Its DICOM image files.
+        The series.
 
     Raises:
-        InputError: when the folder holds no series or several, or when the slices differ in orientation, lie twice at
-            one place, or are not evenly spaced, as when one is missing.
+        InputError: when the folder holds no series or several, or when the slices differ in size, spacing or
+            orientation, have several frames, lie twice at one place, or are not evenly spaced, as when one is missing.
     """
     series = series_in(folder)
     if len(series) != 1:
@@ -80,31 +110,59 @@ def one_series(folder: Path) -> list[Path]:
             f"its own"
         )
     files = next(iter(series.values()))
-    _check_stack(folder, files)
-    return files
+    return _stack(folder, files) if len(files) > 1 else Series(files)
 
 
-def _check_stack(folder: Path, files: list[Path]) -> None:
+def _stack(folder: Path, files: Sequence[Path]) -> Series:
     from pydicom import dcmread
 
-    tags = ["ImagePositionPatient", "ImageOrientationPatient"]
-    headers = [dcmread(f, stop_before_pixels=True, specific_tags=tags) for f in files]
-    if len(files) < 2 or not all(tag in h for tag in tags for h in headers):
-        return
+    tags = [*_SIZE, *_PLACE, *_SCALE, "PixelSpacing", "InstanceNumber"]
+    headers = [dcmread(f, stop_before_pixels=True, specific_tags=list(tags)) for f in files]
+    _check_sizes(folder, files, headers)
+    one_scale = len({tuple(str(h.get(tag)) for tag in _SCALE) for h in headers}) == 1
+    placed = [all(h.get(tag) for tag in _PLACE) for h in headers]
+    if not any(placed):
+        numbers = [int(h.get("InstanceNumber") or 0) for h in headers]
+        order = sorted(range(len(files)), key=lambda i: (numbers[i], files[i]))
+        return Series([files[i] for i in order], None, one_scale)
+    if not all(placed):
+        without = files[placed.index(False)].name
+        raise InputError(f"{folder}: {without} does not state its place in the patient, but others do; take it out")
+    order = _check_places(folder, files, headers)
+    first, last = (np.array(headers[i].ImagePositionPatient, dtype=float) for i in (order[0], order[-1]))
+    return Series([files[i] for i in order], (last - first) / (len(files) - 1), one_scale)
+
+
+def _check_sizes(folder: Path, files: Sequence[Path], headers: Sequence[Any]) -> None:
+    for file, header in zip(files, headers, strict=True):
+        if int(header.get("NumberOfFrames") or 1) > 1:
+            raise InputError(f"{folder}: {file.name} holds several frames; put it into a folder of its own")
+        size, wanted = ([h.Rows, h.Columns, *map(float, h.get("PixelSpacing") or (1, 1))] for h in (header, headers[0]))
+        if not np.allclose(size, wanted, rtol=1e-3, atol=0):
+            raise InputError(
+                f"{folder}: {file.name} and {files[0].name} differ in size or pixel spacing; put each stack into a "
+                f"folder of its own"
+            )
+
+
+def _check_places(folder: Path, files: Sequence[Path], headers: Sequence[Any]) -> list[int]:
     orientations = np.array([h.ImageOrientationPatient for h in headers], dtype=float)
     if np.abs(orientations - orientations[0]).max() > 1e-2:
         raise InputError(f"{folder}: its slices differ in orientation; put each stack into a folder of its own")
     normal = np.cross(orientations[0, :3], orientations[0, 3:])
-    depths = np.array([h.ImagePositionPatient for h in headers], dtype=float) @ normal
-    order = np.argsort(depths)
-    gaps = np.diff(depths[order])
-    step = float(np.median(gaps))
-    if (same := np.flatnonzero(gaps < 1e-3)).size:
+    places = np.array([h.ImagePositionPatient for h in headers], dtype=float)
+    order = np.argsort(places @ normal)
+    ways = np.diff(places[order], axis=0)
+    usual = np.median(ways, axis=0)
+    if (same := np.flatnonzero(ways @ normal < 1e-3)).size:
         first, second = files[order[same[0]]].name, files[order[same[0] + 1]].name
         raise InputError(f"{folder}: {first} and {second} lie at the same place; take the duplicates out")
-    if (uneven := np.flatnonzero(np.abs(gaps - step) > _EVEN * step)).size:
+    apart = np.linalg.norm(ways - usual, axis=1)
+    if (uneven := np.flatnonzero(apart > _EVEN * np.linalg.norm(usual))).size:
         at = uneven[0]
         raise InputError(
-            f"{folder}: its slices are not evenly spaced: {gaps[at]:.3f} mm between {files[order[at]].name} and "
-            f"{files[order[at + 1]].name}, {step:.3f} mm elsewhere; a slice may be missing"
+            f"{folder}: its slices are not evenly spaced: it is {ways[at].round(3).tolist()} mm from "
+            f"{files[order[at]].name} to {files[order[at + 1]].name}, {usual.round(3).tolist()} mm elsewhere; a slice "
+            f"may be missing"
         )
+    return [int(i) for i in order]

@@ -47,10 +47,14 @@ def find_images(folder: str | Path) -> Discovery:
     root = Path(folder)
     if not root.is_dir():
         raise DatalistError(f"{root}: there is no such folder")
-    found = Discovery()
+    found, seen = Discovery(), set()
     for name, folders, files in os.walk(root, followlinks=True):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         here = Path(name)
+        if (real := here.resolve()) in seen:  # links may lead in circles
+            folders.clear()
+            continue
+        seen.add(real)
         dicom = []
         for path in (here / f for f in sorted(files) if not f.startswith(".")):
             if is_dicom(path):
@@ -85,7 +89,7 @@ def find_cases(folder: str | Path) -> list[dict[str, Any]]:
         raise DatalistError(f"{root}: not every image can be taken:\n  {listed}")
     if not found.images:
         raise DatalistError(f"{root}: no images here; known are DICOM series and {', '.join(IMAGE_SUFFIXES)}")
-    relative = [case_name(path.relative_to(root)) if path != root else root.name for path in found.images]
+    relative = [case_name(path.relative_to(root)) if path != root else root.resolve().name for path in found.images]
     items = [
         {"image": str(path), "case": name} for path, name in zip(found.images, unique_names(relative), strict=True)
     ]

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
 from monai_dino.errors import DatalistError
 
 __all__ = ["assign_folds"]
+
+_PARTS = 20  # the cases are split into at most so many parts to take the test set from, unless its share is smaller
 
 
 def assign_folds(
@@ -21,35 +24,45 @@ def assign_folds(
         patients: the patient of each case.
         strata: what is to be spread evenly over the folds, such as the class of each case.
         folds: number of folds, at least 2.
-        test_share: share of the cases that go into the test set; 0 for none.
+        test_share: share of the cases that go into the test set, as nearly as their number allows; 0 for none.
         seed: seed of the shuffling.
 
     Returns:
         For each case its fold, or ``None`` for the test set.
 
     Raises:
-        DatalistError: when there are fewer patients than folds, or the share is not below 0.5.
+        DatalistError: when there are too few patients, or too few cases of each class, for that many folds or such a
+            test set, or when the share is above 0.5.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     if folds < 2 or not 0 <= test_share <= 0.5:
         raise DatalistError(f"folds={folds}, test_share={test_share}: need at least 2 folds and a share from 0 to 0.5")
     groups, y = np.asarray(patients), np.asarray(strata)
     assigned: list[int | None] = [None] * len(groups)
     remaining = np.arange(len(groups))
     if test_share > 0:
-        parts = round(1 / test_share)
-        _check_patients(groups, parts, "a test set of that share")
-        splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-        remaining, _ = next(iter(splitter.split(remaining, y, groups)))
-    _check_patients(groups[remaining], folds, f"{folds} folds")
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for fold, (_, held_out) in enumerate(splitter.split(remaining, y[remaining], groups[remaining])):
+        finest = min(max(_PARTS, round(1 / test_share)), len(np.unique(groups)), _largest_class(y))
+        share = Fraction(test_share).limit_denominator(finest)
+        if share == 0:
+            raise DatalistError(f"test_share={test_share}: too few cases for a test set of that share; ask for more")
+        parts = _split(groups, y, share.denominator, seed)
+        remaining = np.sort(np.concatenate(parts[share.numerator :]))
+    patients_left, largest = len(np.unique(groups[remaining])), _largest_class(y[remaining])
+    if patients_left < folds:
+        raise DatalistError(f"{patients_left} patients are too few for {folds} folds; ask for fewer, or add patients")
+    if largest < folds:
+        raise DatalistError(f"no class has the {folds} cases that {folds} folds need; ask for fewer, or add cases")
+    for fold, held_out in enumerate(_split(groups[remaining], y[remaining], folds, seed)):
         for index in held_out:
             assigned[int(remaining[index])] = fold
     return assigned
 
 
-def _check_patients(groups: np.ndarray, needed: int, what: str) -> None:
-    if (count := len(np.unique(groups))) < needed:
-        raise DatalistError(f"{count} patients are too few for {what}; ask for fewer, or add patients")
+def _largest_class(y: np.ndarray) -> int:
+    return int(np.unique(y, return_counts=True)[1].max())
+
+
+def _split(groups: np.ndarray, y: np.ndarray, parts: int, seed: int) -> list[np.ndarray]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    return [held_out for _, held_out in splitter.split(y, y, groups)]

@@ -19,5 +19,5 @@ def strip_suffix(name: str) -> str:
     Returns:
         The name without it.
     """
-    found = [s for s in IMAGE_SUFFIXES if name.lower().endswith(s)]
-    return name[: -max(map(len, found))] if found else name
+    suffix = next((s for s in IMAGE_SUFFIXES if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)]

@@ -37,11 +37,11 @@ def unique_names(names: Sequence[str]) -> list[str]:
     """
     last = [PurePath(n).name for n in names]
     chosen = last if len(set(last)) == len(last) else [n.strip("./").replace("/", "_") for n in names]
-    unique: list[str] = []
-    for name in chosen:
+    unique: dict[str, None] = {}
+    for name in (c or "case" for c in chosen):
         number, candidate = 1, name
         while candidate in unique:
             number += 1
             candidate = f"{name}_{number}"
-        unique.append(candidate)
-    return unique
+        unique[candidate] = None
+    return list(unique)

@@ -61,9 +61,10 @@ def pair_masks(images: Path, masks: Path | None, mask_suffix: str, channels: Seq
     found = find_images(images)
     result = Pairing(left_out=dict(found.left_out))
     ending = re.compile(rf"^(?P<base>.+?){re.escape(mask_suffix)}(?:_\d+)?$") if mask_suffix else None
-    mask_files = found.images if masks is None else find_images(masks).images
+    found_masks = found if masks is None else find_images(masks)
+    result.left_out |= found_masks.left_out
     by_base: dict[str, list[Path]] = defaultdict(list)
-    for path in mask_files:
+    for path in found_masks.images:
         stem = _stem(path, masks or images)
         if ending and (match := ending.match(stem)):
             by_base[match["base"]].append(path)
@@ -115,29 +116,38 @@ def pair_table(images: Path, table: Path) -> Pairing:
         The pairing, with class names as labels.
 
     Raises:
-        DatalistError: when the table cannot be read, lacks a column, or names an image twice.
+        DatalistError: when the table cannot be read, lacks a column or a label, names an image twice, or gives a name
+            that two images have.
     """
     found = find_images(images)
     result = Pairing(left_out=dict(found.left_out))
-    names = {key: p for p in found.images for key in (_stem(p, images), p.relative_to(images).as_posix())}
+    names: dict[str, set[Path]] = defaultdict(set)
+    for path in found.images:
+        names[path.relative_to(images).as_posix()].add(path)
+        names[_stem(path, images)].add(path)
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
     except (OSError, ValueError, csv.Error) as error:
         raise DatalistError(f"{table}: cannot be read as CSV ({error})") from None
     if not rows or not {"image", "label"} <= rows[0].keys():
-        have = ", ".join(rows[0]) if rows else "nothing"
+        have = ", ".join(filter(None, rows[0])) if rows else "nothing"
         raise DatalistError(f"{table}: needs the columns image and label (and may have patient), it has {have}")
     taken: set[Path] = set()
     for row in rows:
-        path = names.get(row["image"])
-        if path is None:
-            result.left_out[images / row["image"]] = f"named in {table.name}, but not there"
-        elif path in taken:
-            raise DatalistError(f"{table}: names {row['image']} twice")
+        name, label = row["image"] or "", row["label"]
+        files = names.get(name, set())
+        if not files:
+            result.left_out[images / name] = f"named in {table.name}, but not there"
+        elif len(files) > 1:
+            raise DatalistError(f"{table}: {name} may be {' or '.join(sorted(f.name for f in files))}; add the suffix")
+        elif files <= taken:
+            raise DatalistError(f"{table}: names {name} twice")
+        elif not label:
+            raise DatalistError(f"{table}: states no label for {name}; add it, or take the line out")
         else:
-            taken.add(path)
-            result.add([path], row["label"], row.get("patient") or None)
+            taken |= files
+            result.add([*files], label, row.get("patient") or None)
     result.left_out |= {p: f"not named in {table.name}" for p in found.images if p not in taken}
     return result
 
@@ -150,20 +160,23 @@ def _stem(path: Path, root: Path) -> str:
 def _group_channels(
     paths: Sequence[Path], root: Path, channels: Sequence[str], left_out: dict[Path, str]
 ) -> dict[str, list[Path]]:
-    if not channels:
-        return {_stem(p, root): [p] for p in paths}
     groups: dict[str, dict[str, Path]] = defaultdict(dict)
     for path in paths:
         stem = _stem(path, root)
-        channel = next((c for c in channels if stem.endswith("_" + c)), None)
-        if channel is None:
+        fitting = [c for c in channels if stem.endswith("_" + c)]
+        if channels and not fitting:
             left_out[path] = f"its name ends in none of {', '.join('_' + c for c in channels)}"
+            continue
+        channel = max(fitting, key=len, default="")
+        parts = groups[stem.removesuffix("_" + channel) if channel else stem]
+        if channel in parts:
+            left_out[path] = f"{parts[channel].name} has the same name"
         else:
-            groups[stem.removesuffix("_" + channel)][channel] = path
+            parts[channel] = path
     whole = {}
     for base, parts in groups.items():
         if missing := [c for c in channels if c not in parts]:
             left_out |= {p: f"its case lacks the channels {', '.join(missing)}" for p in parts.values()}
         else:
-            whole[base] = [parts[c] for c in channels]
+            whole[base] = [parts[c] for c in channels or [""]]
     return whole

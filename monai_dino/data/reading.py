@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.data.image_reader import ImageReader, ITKReader, NibabelReader, NumpyReader, PILReader
+from monai.data.utils import to_affine_nd
 
-from monai_dino.data.dicom import one_series
+from monai_dino.data.dicom import Series, is_dicom, one_series
 from monai_dino.data.formats import IMAGE_SUFFIXES, PICTURE_SUFFIXES
 from monai_dino.errors import InputError
 
@@ -28,7 +30,8 @@ def read_volume(path: str | Path) -> MetaTensor:
 
     A picture (PNG, JPEG, TIFF, BMP) becomes a volume of one slice whose axes run to the left and to the back, as ITK
     reads it, with pixels of size 1; a NumPy file gets an identity affine. A DICOM series is named by its folder. The
-    values are those of the format, with DICOM's and NIfTI's rescaling applied, in the data type that holds them.
+    values are those of the format, with DICOM's and NIfTI's rescaling applied and DICOM's MONOCHROME1 inverted, so that
+    bright is high, in the data type that holds them.
 
     Args:
         path: an image file, or the folder of one DICOM series.
@@ -38,8 +41,8 @@ def read_volume(path: str | Path) -> MetaTensor:
 
     Raises:
         InputError: when the file is missing, truncated, damaged (a gzip checksum that does not hold included) or of an
-            unknown kind; when the volume has more than three dimensions; when its affine is not finite or not
-            invertible; when a voxel is not finite. The message names the file and what to do.
+            unknown kind; when the volume has more than three dimensions, or a picture several pages; when its affine is
+            not finite or not invertible; when a voxel is not finite. The message names the file and what to do.
     """
     path = Path(path)
     if not path.exists():
@@ -61,7 +64,7 @@ def read_volume(path: str | Path) -> MetaTensor:
 
 def _reader_of(path: Path) -> Callable[[Path], tuple[np.ndarray, np.ndarray, bool]]:
     name = path.name.lower()
-    if path.is_dir() or name.endswith((".dcm", ".ima")) or "." not in name:
+    if path.is_dir() or "." not in name or is_dicom(path):
         return _read_dicom
     if name.endswith((".nii", ".nii.gz")):
         return _read_nifti
@@ -82,27 +85,30 @@ def _load(reader: ImageReader, path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
     if path.name.lower().endswith(".gz"):
         _verify_gzip(path)
-    array, meta = _load(NibabelReader(), path)
+    array, _ = _load(NibabelReader(), path)
     if array.dtype.names:
         raise InputError(f"{path}: an RGB NIfTI; save its channels as separate files, or as a greyscale image")
-    return array, np.asarray(meta["affine"]), False
+    header: Any = nib.load(path)  # MONAI's reader would replace an sform that disagrees with pixdim
+    return array, np.asarray(header.affine), False
 
 
 def _read_dicom(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
-    files = one_series(path) if path.is_dir() else [path]
-    array, meta = _load(ITKReader(), path)
-    slices = 1 if array.ndim == 2 else array.shape[2]
-    if len(files) > 1 and slices != len(files):
-        raise InputError(
-            f"{path}: only {slices} of its {len(files)} files form one volume; they differ in size, orientation or "
-            f"slice thickness, so put each stack into a folder of its own"
-        )
-    return array, np.asarray(meta["affine"]), _last_is_channel(meta)
+    import itk
+
+    series = one_series(path) if path.is_dir() else Series([path])
+    names = [str(f) for f in series.files]
+    # ITK takes the type of voxels from the first slice, and forgets a tilt of the gantry.
+    image = itk.imread(names if len(names) > 1 else names[0], None if series.one_scale else itk.F)
+    array, meta = ITKReader().get_data(image)
+    affine = np.array(meta["affine"])
+    if series.step is not None:
+        affine[:3, 2] = series.step * (-1, -1, 1)
+    return np.asarray(array), affine, _last_is_channel(meta)
 
 
 def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
     array, meta = _load(ITKReader(), path)
-    return array, np.asarray(meta["affine"]), _last_is_channel(meta)
+    return array, to_affine_nd(3, np.asarray(meta["affine"])), _last_is_channel(meta)
 
 
 def _last_is_channel(meta: dict[str, Any]) -> bool:
@@ -115,6 +121,8 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
 
 
 def _plain_picture(path: Path, image: Any) -> Any:
+    if (pages := getattr(image, "n_frames", 1)) > 1:
+        raise InputError(f"{path}: a picture of {pages} pages; save each as a file of its own, or the stack as NIfTI")
     if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
         image = image.convert("RGB")  # fully opaque, so nothing is lost
     if image.mode == "LA" and image.getextrema()[1] == (255, 255):

@@ -84,7 +84,12 @@ class SliceDataset(Dataset[Any]):
 
         Returns:
             The sample, after the transform.
+
+        Raises:
+            IndexError: beyond the last.
         """
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
         rng = np.random.default_rng([self.seed, self.epoch, index])
         which = index
         if self.samples is not None:

@@ -12,7 +12,18 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_ROOMS = ("commands", "data", "errors", "evaluation", "handlers", "inferers", "networks", "transforms", "visualize")
+_ROOMS = (
+    "commands",
+    "console",
+    "data",
+    "errors",
+    "evaluation",
+    "handlers",
+    "inferers",
+    "networks",
+    "transforms",
+    "visualize",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -7,6 +7,8 @@ import warnings
 
 import numpy as np
 
+from monai_dino.errors import InputError
+
 __all__ = ["CLASSIFICATION_METRICS", "classification_metric"]
 
 CLASSIFICATION_METRICS = ("auroc", "accuracy", "balanced_accuracy", "precision", "recall", "f1")
@@ -27,11 +29,16 @@ def classification_metric(name: str, probabilities: np.ndarray, truth: np.ndarra
 
     Returns:
         The metric; NaN for no cases.
+
+    Raises:
+        InputError: when a probability is not a finite number.
     """
     from sklearn import metrics
 
     if len(truth) == 0:
         return float("nan")
+    if not np.isfinite(probabilities).all():
+        raise InputError("probabilities: some are not finite; check the network, or set precision to fp32")
     predicted = probabilities.argmax(axis=1)
     if name == "auroc":
         return _auroc(probabilities, truth)

@@ -7,6 +7,7 @@ import csv
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_dino.errors import DatalistError
 from monai_dino.evaluation.classification import CLASSIFICATION_METRICS, classification_metric
 from monai_dino.evaluation.intervals import Estimate, bootstrap
 from monai_dino.evaluation.segmentation import SEGMENTATION_METRICS
@@ -31,7 +33,15 @@ def summarise_segmentation(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[
     Returns:
         Class name, or ``mean`` for the mean over the classes of each case -> metric -> estimate; ``n`` counts the
         cases in which the metric is defined.
+
+    Raises:
+        DatalistError: when two rows have the same case and class.
     """
+    counts = Counter((row["case"], row["class"]) for row in rows)
+    if repeated := [f"case {case}, class {name}" for (case, name), count in counts.items() if count > 1]:
+        raise DatalistError(
+            f"measured more than once: {'; '.join(repeated)}; give each case and each class its own name"
+        )
     cases = list(dict.fromkeys(row["case"] for row in rows))
     patients = {row["case"]: row["patient"] for row in rows}
     names = list(dict.fromkeys(row["class"] for row in rows))

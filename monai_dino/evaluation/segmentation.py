@@ -29,8 +29,9 @@ def segmentation_metrics(
         spacing: size of a voxel along each axis, in mm; HD95 is in that unit.
 
     Returns:
-        For each class but the background: ``dice``, ``jaccard``, ``hd95`` (the 95th percentile of the symmetric
-        surface distance), and the volumes of both masks in voxels, ``voxels_prediction`` and ``voxels_truth``.
+        For each class but the background: ``dice``, ``jaccard``, ``hd95`` (the 95th percentile of the distances from
+        one surface to the other; of the two directions the larger one), and the volumes of both masks in voxels,
+        ``voxels_prediction`` and ``voxels_truth``.
     """
     results = {}
     for number in range(1, num_classes):
@@ -49,6 +50,8 @@ def segmentation_metrics(
 
 def _hd95(prediction: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float]) -> float:
     flat = [axis for axis, size in enumerate(prediction.shape) if size == 1]  # a picture is a volume of one slice
+    if len(flat) == prediction.ndim:
+        return 0.0
     sizes = [float(s) for axis, s in enumerate(spacing) if axis not in flat]
     p, t = (one_hot(m.squeeze(flat)[None, None].float(), num_classes=2) for m in (prediction, truth))
     return float(compute_hausdorff_distance(p, t, percentile=95, spacing=sizes).item())

@@ -8,12 +8,14 @@ from monai_dino.handlers.progress import ProgressHandler
 from monai_dino.handlers.reports import ClassificationReportHandler, SegmentationReportHandler
 from monai_dino.handlers.set_epoch import SetEpochHandler
 from monai_dino.handlers.settings import load_settings, save_settings
+from monai_dino.handlers.validation import EndingValidationHandler
 
 __all__ = [
     "BestModelHandler",
     "BudgetHandler",
     "ClassificationReportHandler",
     "ClassificationWriter",
+    "EndingValidationHandler",
     "ProgressHandler",
     "SegmentationReportHandler",
     "SegmentationWriter",

@@ -23,7 +23,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class BestModelHandler:
-    """Writes the state dict whenever the key metric of validation is the best so far.
+    """Writes the state dict whenever the key metric of validation is the highest so far.
 
     The file is written beside its place and then renamed, so that an interruption leaves the previous one whole.
     MONAI's bundle commands (``ckpt_export``, ...) read it. Only the first process of a distributed run writes.

@@ -6,8 +6,12 @@ from __future__ import annotations
 import math
 import time
 
+import torch
+import torch.distributed as dist
 from ignite.engine import Engine, Events
 from torch.optim import Optimizer
+
+from monai_dino.errors import ConfigurationError
 
 __all__ = ["BudgetHandler"]
 
@@ -17,15 +21,23 @@ class BudgetHandler:
 
     The rate of each parameter group rises linearly from 0 to its own value during the warm-up and then falls to 0 along
     half a cosine. Without a limit in minutes it depends on the iteration alone, so that runs repeat; with one, the
-    share is that of the time if that is further on. At the limit the epoch is ended, and so validated, at once.
+    share is that of the time if that is further on. At the limit the epoch is ended, and so validated, at once. The
+    processes of a distributed run all go by the clock of the first.
 
     Args:
-        optimizer: whose rates are set; their values when training starts are the peaks.
+        optimizer: whose rates are set; their values now are the peaks.
         warmup: share of the budget that the warm-up takes, from 0 to 1.
         max_minutes: limit on the time of training, validation included; ``None`` for none.
+
+    Raises:
+        ConfigurationError: for a warm-up that is not a share, or a limit that is not above 0.
     """
 
     def __init__(self, optimizer: Optimizer, warmup: float = 0.05, max_minutes: float | None = None) -> None:
+        if not 0 <= warmup <= 1:
+            raise ConfigurationError(f"warmup={warmup}: expected a share from 0 to 1")
+        if max_minutes is not None and not max_minutes > 0:
+            raise ConfigurationError(f"max_minutes={max_minutes}: expected a limit above 0, or null for none")
         self.optimizer = optimizer
         self.warmup = warmup
         self.max_minutes = max_minutes
@@ -33,7 +45,7 @@ class BudgetHandler:
         self.started = 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Registers the handler.
+        """Registers the handler; attach it after the one that runs validation.
 
         Args:
             engine: the trainer.
@@ -41,6 +53,7 @@ class BudgetHandler:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_STARTED, self._set_rates)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._stop_when_spent)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._stop_after_validation)
 
     def _start(self, engine: Engine) -> None:
         self.started = time.monotonic()
@@ -57,10 +70,20 @@ class BudgetHandler:
             engine.state.max_epochs = engine.state.epoch
             engine.terminate_epoch()
 
+    def _stop_after_validation(self, engine: Engine) -> None:
+        if self._time_spent() >= 1:
+            engine.state.max_epochs = engine.state.epoch
+
     def _time_spent(self) -> float:
         if self.max_minutes is None:
             return 0.0
-        return (time.monotonic() - self.started) / (60 * self.max_minutes)
+        share = (time.monotonic() - self.started) / (60 * self.max_minutes)
+        if not (dist.is_available() and dist.is_initialized()):
+            return share
+        device = self.optimizer.param_groups[0]["params"][0].device
+        agreed = torch.tensor(share, dtype=torch.float64, device=device)
+        dist.broadcast(agreed, src=0)  # else their rates, and so their weights, would drift apart
+        return float(agreed)
 
 
 def _warmup_cosine(share: float, warmup: float) -> float:

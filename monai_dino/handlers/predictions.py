@@ -80,14 +80,14 @@ class SegmentationWriter(_Writer):
 
     def _write(self, case: str, output: dict[str, Any]) -> dict[str, Any]:
         native, prediction = output[self.native_key], output["pred"].as_subclass(torch.Tensor).cpu()
-        probabilities = prediction.is_floating_point()
+        probabilities = prediction.shape[0] > 1
         path = self.output_dir / f"{case}_{'prob' if probabilities else 'seg'}.nii.gz"
         write_volume(native, path)
         mask = prediction.argmax(dim=0) if probabilities else prediction[0]
         spacing = affine_to_spacing(output["image"].affine).tolist()
         image = output["image"].as_subclass(torch.Tensor)[0].cpu()
         imsave(self.output_dir / f"{case}.png", mask_sheet(image, [mask], spacing), check_contrast=False)
-        voxel = float(np.prod(spacing))
+        voxel = abs(float(torch.det(output["image"].affine[:3, :3])))
         volumes = {f"{name}_mm3": voxel * int((mask == k).sum()) for k, name in enumerate(self.class_names) if k}
         return {"file": path.name} | volumes
 

@@ -8,16 +8,19 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from tqdm import tqdm
 
+from monai_dino.networks import count_parameters
+
 __all__ = ["ProgressHandler"]
 
 
 class ProgressHandler:
-    """A progress bar with the loss, a line for each validation, a table of the epochs, and a last line.
+    """A report of the parameters, a progress bar, a line for each epoch, a table of the epochs, and a last line.
 
     Args:
         evaluator: the evaluator of the validation cases, or ``None``.
@@ -33,6 +36,7 @@ class ProgressHandler:
         self.result = result
         self.rows: list[dict[str, Any]] = []
         self.losses: list[float] = []
+        self.best, self.best_epoch = -math.inf, 0
         self.bar: Any = None
 
     def attach(self, engine: Engine) -> None:
@@ -51,11 +55,13 @@ class ProgressHandler:
 
     def _start(self, engine: Engine) -> None:
         total = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
+        network = engine.network
+        print(f"{type(network).__name__}: {count_parameters(network)}")
         self.bar = tqdm(total=total, desc="Training", unit="step", dynamic_ncols=True)
 
     def _iteration(self, engine: Engine) -> None:
         output = engine.state.output
-        loss = float((output[0] if isinstance(output, list) else output)["loss"])
+        loss = float(torch.as_tensor((output[0] if isinstance(output, list) else output)["loss"]).detach())
         self.losses.append(loss)
         self.bar.update(1)
         self.bar.set_postfix(epoch=engine.state.epoch, loss=f"{loss:.3f}")
@@ -66,15 +72,19 @@ class ProgressHandler:
         row |= {"learning_rate": rate}
         self.losses = []
         text = f"epoch {row['epoch']}: loss {row['loss']:.4f}"
-        if self.evaluator is not None and self.evaluator.state.metrics:
-            name = self.evaluator.state.key_metric_name
+        name = None if self.evaluator is None else self.evaluator.state.key_metric_name
+        if self.evaluator is not None and name and self.evaluator.state.epoch == row["epoch"]:  # it ran in this epoch
             row[name] = float(self.evaluator.state.metrics[name])
-            text += f", {name} {row[name]:.4f} (best {self.evaluator.state.best_metric:.4f} in epoch "
-            text += f"{self.evaluator.state.best_metric_epoch})"
+            text += f", {name} {row[name]:.4f}{self._best(row[name], row['epoch'])}"
         self.bar.write(text)
         self.rows.append(row)
         if self.log_file is not None:
             self._write_log(self.log_file)
+
+    def _best(self, value: float, epoch: int) -> str:
+        if value > self.best:  # an undefined value, NaN, is never the best
+            self.best, self.best_epoch = value, epoch
+        return f" (best {self.best:.4f} in epoch {self.best_epoch})" if self.best_epoch else ""
 
     def _write_log(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +99,8 @@ class ProgressHandler:
         if any(math.isnan(row["loss"]) for row in self.rows):
             print("the loss became NaN: lower the learning rate, or set precision to fp32")
         written = [str(p) for p in (self.result, self.log_file) if p is not None]
-        print(f"trained {engine.state.epoch} epochs, {engine.state.iteration} steps; wrote {' and '.join(written)}")
+        wrote = f"; wrote {' and '.join(written)}" if written else ""
+        print(f"trained {engine.state.epoch} epochs, {engine.state.iteration} steps{wrote}")
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
         if self.bar is not None:

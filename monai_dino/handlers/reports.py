@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data.utils import affine_to_spacing
 
+from monai_dino.errors import ConfigurationError
 from monai_dino.evaluation.report import summarise_classification, summarise_segmentation, write_report
 from monai_dino.evaluation.segmentation import segmentation_metrics
 
@@ -41,7 +42,7 @@ class _ReportHandler:
     def _gather(self, engine: Engine) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
             case = str(batch["case"])
-            who = {"case": case, "patient": str(batch.get("patient", case))}
+            who = {"case": case, "patient": str(batch.get("patient") or case)}
             self.rows += [who | row for row in self._measure(output)]
 
     def _measure(self, output: dict[str, Any]) -> list[dict[str, Any]]:
@@ -61,6 +62,12 @@ class SegmentationReportHandler(_ReportHandler):
     """
 
     def _measure(self, output: dict[str, Any]) -> list[dict[str, Any]]:
+        for key in ("pred", "label"):
+            if (channels := output[key].shape[0]) != 1:
+                raise ConfigurationError(
+                    f"{key}: has {channels} channels, expected one of class numbers; give the evaluator an inferer "
+                    f"with the output 'labels'"
+                )
         prediction, truth = (output[key].as_subclass(torch.Tensor)[0].cpu() for key in ("pred", "label"))
         spacing = affine_to_spacing(output["label"].affine).tolist()
         measured = segmentation_metrics(prediction, truth, len(self.class_names), spacing)

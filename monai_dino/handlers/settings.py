@@ -45,7 +45,9 @@ def load_settings(path: str | Path, defaults: Mapping[str, Any]) -> dict[str, An
     if not path.is_file():
         return dict(defaults)
     try:
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigurationError(f"{path}: not valid JSON ({error}); train again, or give every setting") from None
+    if not isinstance(settings, dict):
+        raise ConfigurationError(f"{path}: holds no settings ({settings!r}); train again, or give every setting")
     return dict(defaults) | settings

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, Literal, get_args
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 
-from monai_dino.errors import ConfigurationError
+from monai_dino.errors import ConfigurationError, NetworkError
 
 __all__ = ["AutocastInferer", "Precision", "autocast"]
 
@@ -31,11 +32,23 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     Raises:
         ConfigurationError: for another name.
     """
-    if precision not in get_args(Precision):
-        raise ConfigurationError(f"precision: unknown {precision!r}, expected one of {', '.join(get_args(Precision))}")
+    check_precision(precision)
     if precision == "auto":
         precision = "bf16" if _computes_bf16(device) else "fp32"
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def check_precision(precision: str) -> None:
+    """Checks the name of a precision.
+
+    Args:
+        precision: the name.
+
+    Raises:
+        ConfigurationError: for an unknown one.
+    """
+    if precision not in get_args(Precision):
+        raise ConfigurationError(f"precision: unknown {precision!r}, expected one of {', '.join(get_args(Precision))}")
 
 
 def _computes_bf16(device: torch.device) -> bool:
@@ -52,10 +65,14 @@ class AutocastInferer(Inferer):
 
     Args:
         precision: ``auto``, ``fp32`` or ``bf16``; see :func:`autocast`.
+
+    Raises:
+        ConfigurationError: for an unknown precision.
     """
 
     def __init__(self, precision: Precision = "auto") -> None:
         super().__init__()
+        check_precision(precision)
         self.precision = precision
 
     def __call__(
@@ -71,6 +88,32 @@ class AutocastInferer(Inferer):
 
         Returns:
             The network's output in float32.
+
+        Raises:
+            NetworkError: when it is not finite.
         """
         with autocast(self.precision, inputs.device):
-            return network(inputs, *args, **kwargs).float()
+            output = network(inputs, *args, **kwargs)
+        return finite(output.float(), inputs)
+
+
+def finite(output: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """Checks that a network's output can be believed; an argmax would turn NaN into the first class.
+
+    Args:
+        output: what the network gave.
+        inputs: what it was given; a MetaTensor names the case.
+
+    Returns:
+        The output.
+
+    Raises:
+        NetworkError: when a value is NaN or infinite.
+    """
+    if not bool(torch.isfinite(output).all()):
+        names = inputs.meta.get("filename_or_obj", "a batch") if isinstance(inputs, MetaTensor) else "a batch"
+        raise NetworkError(
+            f"{names}: the network's output has values that are not finite (NaN or infinite); lower the learning rate, "
+            f"set precision to fp32, or train again"
+        )
+    return output

@@ -12,7 +12,7 @@ from monai.inferers import Inferer, sliding_window_inference
 from monai.utils import convert_to_dst_type
 
 from monai_dino.errors import ConfigurationError
-from monai_dino.inferers.autocast import Precision, autocast
+from monai_dino.inferers.autocast import Precision, autocast, check_precision, finite
 from monai_dino.networks.nets.build import resize_to
 
 __all__ = ["SliceOutput", "SlicewiseInferer"]
@@ -35,7 +35,7 @@ class SlicewiseInferer(Inferer):
         precision: ``auto``, ``fp32`` or ``bf16``; see :func:`monai_dino.inferers.autocast`.
 
     Raises:
-        ConfigurationError: for an unknown output or a batch size below 1.
+        ConfigurationError: for an unknown output or precision, or a batch size below 1.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class SlicewiseInferer(Inferer):
             raise ConfigurationError(f"output: unknown {output!r}, expected one of {', '.join(get_args(SliceOutput))}")
         if batch_size < 1:
             raise ConfigurationError(f"batch_size must be at least 1, got {batch_size}")
+        check_precision(precision)
         self.batch_size = batch_size
         self.output = output
         self.neighbours = neighbours
@@ -76,6 +77,7 @@ class SlicewiseInferer(Inferer):
 
         Raises:
             ConfigurationError: when the input is not a batch of volumes.
+            NetworkError: when the network's output is not finite.
         """
         if inputs.ndim != 5:
             raise ConfigurationError(f"expected volumes of shape (B, C, H, W, D), got {tuple(inputs.shape)}")
@@ -86,7 +88,8 @@ class SlicewiseInferer(Inferer):
             stop = min(start + self.batch_size, depth)
             with autocast(self.precision, volumes.device):
                 logits = self._forward(self._slices(volumes, start, stop), network, *args, **kwargs)
-            part = self._reduce(logits.float()).unflatten(0, (volumes.shape[0], stop - start))  # (B, N, K, H, W)
+            reduced = self._reduce(finite(logits.float(), inputs))
+            part = reduced.unflatten(0, (volumes.shape[0], stop - start))  # (B, N, K, H, W)
             if out is None:
                 out = part.new_empty((part.shape[0], *part.shape[2:], depth))
             out[..., start:stop] = part.movedim(1, -1)
@@ -101,7 +104,7 @@ class SlicewiseInferer(Inferer):
             logits = network(resize_to(slices, self.resize), *args, **kwargs)
             return F.interpolate(logits, size=slices.shape[-2:], mode="bilinear") if self.resize else logits
         windows: Any = sliding_window_inference(
-            slices, self.slice_size, self.batch_size, network, 0.5, "gaussian", **kwargs
+            slices, self.slice_size, self.batch_size, lambda window: network(window, *args, **kwargs), 0.5, "gaussian"
         )
         return torch.as_tensor(windows)
 

@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import get_track_meta
-from monai.transforms import MapTransform, ScaleIntensityRange, ScaleIntensityRangePercentiles, Transform
+from monai.transforms import MapTransform, ScaleIntensityRange, Transform
+from monai.transforms.utils_pytorch_numpy_unification import percentile
 from monai.utils import TransformBackends, convert_to_tensor
 
 from monai_dino.errors import ConfigurationError
@@ -35,8 +36,9 @@ class ScaleIntensityByModality(Transform):
     """Maps an image or a whole volume to [0, 1], as the encoders want it, and clips it there.
 
     - ``ct``: a window in HU, ``window`` or the soft-tissue window of -160 to 240.
-    - ``mr``: percentiles of the whole volume, ``window`` or 0.5 and 99.5; never of a slice, since a slice without
-      signal would be stretched to noise. A constant volume becomes 0.
+    - ``mr``: percentiles of each channel of the whole volume, ``window`` or 0.5 and 99.5; never of a slice, since a
+      slice without signal would be stretched to noise. Where the two are equal, since nearly all voxels are, what is
+      above becomes 1 and the rest 0; a constant volume becomes 0.
     - ``us``, ``xray``, ``rgb``: the range of the format, 0 to 255 for 8-bit data; for others, give it as ``window``.
 
     Args:
@@ -45,7 +47,7 @@ class ScaleIntensityByModality(Transform):
 
     Raises:
         ConfigurationError: for an unknown modality or a window that is not increasing; when called, for data of more
-            than 8 bits in a modality whose range is not stated.
+            than 8 bits, or scaled already, in a modality whose range is not stated.
     """
 
     backend = [TransformBackends.TORCH]
@@ -70,26 +72,28 @@ class ScaleIntensityByModality(Transform):
             float32 of the same shape in [0, 1].
         """
         image = convert_to_tensor(img, track_meta=get_track_meta())
-        if self.modality == "mr":
-            low, high = self.window or PERCENTILES
-            values = image.to(torch.float32)
-            if bool((values == values.flatten()[0]).all()):
-                return torch.zeros_like(values)
-            scaled = ScaleIntensityRangePercentiles(low, high, 0.0, 1.0, clip=True)(values)
-        else:
-            low, high = self._range(image)
-            scaled = ScaleIntensityRange(low, high, 0.0, 1.0, clip=True)(image.to(torch.float32))
-        return torch.as_tensor(scaled)
+        if self.modality == "mr" and image.shape[0] > 1:  # sequences have units of their own
+            return torch.cat([self(image[k : k + 1]) for k in range(image.shape[0])])
+        low, high = self._range(image)
+        values = image.to(torch.float32)
+        if low == high:  # MONAI would neither scale nor clip
+            return torch.as_tensor((values > high).to(torch.float32))
+        return torch.as_tensor(ScaleIntensityRange(low, high, 0.0, 1.0, clip=True)(values))
 
     def _range(self, image: torch.Tensor) -> tuple[float, float]:
+        if self.modality == "mr":
+            values = image.as_subclass(torch.Tensor).to(torch.float32)
+            low, high = (float(percentile(values, q)) for q in self.window or PERCENTILES)
+            return low, high
         if self.window is not None:
             return self.window
         if self.modality == "ct":
             return SOFT_TISSUE
-        if image.dtype != torch.uint8 and (float(image.min()) < 0 or float(image.max()) > 255):
+        low, high = float(image.min()), float(image.max())
+        if low < 0 or high > 255 or (image.is_floating_point() and 0 < high <= 1):
             raise ConfigurationError(
-                f"window: grey values run from {float(image.min()):g} to {float(image.max()):g}, beyond 8 bits; state "
-                f"the format's range as window, such as [0, 4095] for 12 bits"
+                f"window: grey values run from {low:g} to {high:g}, which is not the range of 8 bits; state the "
+                f"format's range as window, such as [0, 4095] for 12 bits or [0, 1] for what is scaled already"
             )
         return 0.0, 255.0
 

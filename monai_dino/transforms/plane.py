@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import Orientationd
 
 from monai_dino.errors import ConfigurationError, InputError
@@ -72,9 +73,11 @@ class OrientToPlaned(Orientationd):
         """
         item: dict[Hashable, Any] = super().__call__(data, lazy=lazy)
         for key in self.key_iterator(item):
-            rows, columns = item[key].shape[1:3]
-            if min(rows, columns) == 1 and item[key].shape[3] > 1:
-                name = item[key].meta.get("filename_or_obj", key)
+            volume = item[key]
+            lazily = isinstance(volume, MetaTensor)  # then it may not have been turned yet
+            rows, columns, slices = volume.peek_pending_shape() if lazily else volume.shape[1:]
+            if min(rows, columns) == 1 and slices > 1:
+                name = volume.meta.get("filename_or_obj", key) if lazily else key
                 raise InputError(
                     f"{name}: its slices in the {self.plane} plane are {rows} x {columns} voxels; choose another plane "
                     f"(pictures are axial)"

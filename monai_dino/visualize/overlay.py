@@ -24,7 +24,7 @@ COLOURS = (
     (0.00, 0.45, 0.70),
 )
 
-_HEIGHT = 192  # pixels of one slice in a sheet
+_HEIGHT, _WIDTH = 192, 384  # pixels at most of one slice in a sheet
 
 
 def mask_sheet(
@@ -48,7 +48,8 @@ def mask_sheet(
     count = min(columns, len(candidates))
     chosen = [candidates[int((i + 0.5) * len(candidates) / count)] for i in range(count)]
     height, width = image.shape[0] * float(spacing[0]), image.shape[1] * float(spacing[1])
-    size = (_HEIGHT, max(round(_HEIGHT * width / height), 8))
+    scale = min(_HEIGHT / height, _WIDTH / width)
+    size = (max(round(scale * height), 8), max(round(scale * width), 8))
     rows = [[overlay(image[..., k], None, size) for k in chosen]]
     rows += [[overlay(image[..., k], mask[..., k], size) for k in chosen] for mask in masks]
     tiles = np.stack([tile for row in rows for tile in row])
@@ -65,7 +66,7 @@ def overlay(image: torch.Tensor, mask: torch.Tensor | None, size: tuple[int, int
         size: height and width of the picture.
 
     Returns:
-        Picture in [0, 1], float, shape (*size, 3).
+        Picture in [0, 1], float, shape (height, width, 3).
     """
     grey = resize(np.asarray(image, dtype=float).clip(0, 1), size, order=1)
     if mask is None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -17,8 +16,6 @@ from monai_dino.networks.encoders.encoder import DinoEncoder
 __all__ = ["AdaptationMode", "ParameterCount", "adapt", "count_parameters"]
 
 AdaptationMode = Literal["frozen", "full", "bitfit", "lora"]
-
-_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def adapt(
     targets: Sequence[str] = ("q_proj", "v_proj"),
     freeze_blocks: int = 0,
 ) -> ParameterCount:
-    """Sets which parameters of an encoder are trained, in place, and logs one line about it.
+    """Sets which parameters of an encoder are trained, in place.
 
     Args:
         encoder: the encoder.
@@ -69,7 +66,7 @@ def adapt(
         freeze_blocks: this many first blocks, and the embeddings before them, are kept as they are.
 
     Returns:
-        The encoder's trainable and total number of parameters.
+        The encoder's trainable and total number of parameters, which prints as one line.
 
     Raises:
         ConfigurationError: for an unknown mode, more frozen blocks than blocks, a rank below 1, or LoRA targets that
@@ -100,6 +97,4 @@ def adapt(
     # The mask token is used in pretraining only; there it is switched on again.
     encoder.backbone.get_parameter("embeddings.mask_token").requires_grad_(False)
     encoder.frozen = mode == "frozen"
-    count = count_parameters(encoder)
-    _LOGGER.info("encoder (%s%s): %s", mode, f", first {freeze_blocks} blocks frozen" if freeze_blocks else "", count)
-    return count
+    return count_parameters(encoder)

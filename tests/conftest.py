@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from common import TINY
+from synthetic import write_balls
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,21 +51,20 @@ def write_nifti(tmp_path: Path):
 @pytest.fixture
 def segmentation_data(tmp_path: Path) -> Path:
     """Six small volumes with a bright ball to segment, and a datalist of two folds and a test set."""
-    root = tmp_path / "balls"
-    rng = np.random.default_rng(0)
-    affine = np.diag([-1.0, 1.0, 2.0, 1.0])
-    items = []
-    for index in range(6):
-        shape = (24, 30, 6)
-        centre = rng.uniform(8, 16, size=2)
-        x, y, z = np.indices(shape)
-        ball = ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + 4 * (z - 3) ** 2) < 36
-        image = rng.normal(100, 10, shape) + 100 * ball
-        for part, array in (("images", image.astype(np.float32)), ("labels", ball.astype(np.uint8))):
-            (root / part).mkdir(parents=True, exist_ok=True)
-            nib.save(nib.Nifti1Image(array, affine), root / part / f"case{index}.nii.gz")
-        name = f"case{index}.nii.gz"
-        items.append({"image": f"images/{name}", "label": f"labels/{name}", "patient": f"p{index}", "fold": index % 2})
-    content = {"labels": {"0": "background", "1": "ball"}, "training": items[:4], "testing": items[4:]}
-    (root / "datalist.json").write_text(json.dumps(content))
-    return root
+    return write_balls(tmp_path / "balls")
+
+
+@pytest.fixture(scope="session")
+def balls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same data, made once; do not change it."""
+    return write_balls(tmp_path_factory.mktemp("data") / "balls")
+
+
+@pytest.fixture(scope="session")
+def trained_segmenter(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A segmentation bundle trained on the balls; do not change it, and write results elsewhere (`output_dir`)."""
+    from bundle_runs import SEGMENTATION, copy_bundle, run_bundle
+
+    bundle = copy_bundle("dino_segmentation", tmp_path_factory.mktemp("bundles") / "segmenter")
+    run_bundle(bundle, "train", dataset_dir=balls, **SEGMENTATION)
+    return bundle

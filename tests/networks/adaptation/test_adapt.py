@@ -63,11 +63,8 @@ def test_a_step_lowers_the_loss(mode: str, network: Any, tiny: dict[str, Any]) -
     assert losses[2] < losses[0]
 
 
-def test_report_is_one_line(tiny: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+def test_report_is_one_line(tiny: dict[str, Any]) -> None:
     count = adapt(DinoEncoder(tiny), "bitfit", freeze_blocks=1)
-    assert str(count) in caplog.text
-    assert "first 1 blocks frozen" in caplog.text
     assert re.fullmatch(r"[\d,]+ of [\d,]+ parameters are trained \(\d+\.\d\d %\)", str(count))
 
 

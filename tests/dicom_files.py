@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small DICOM series on disk, and where their voxels lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+SPACING = (0.7, 0.9)  # along a row, along a column
+OBLIQUE = {  # neither parallel to an axis of the patient
+    "row": (np.cos(0.4), np.sin(0.4), 0.0),
+    "column": (-np.sin(0.4) * np.cos(0.3), np.cos(0.4) * np.cos(0.3), np.sin(0.3)),
+    "origin": (-10.0, 20.0, 30.0),
+}
+
+
+def series_affine(
+    row: Sequence[float] = (1, 0, 0),
+    column: Sequence[float] = (0, 1, 0),
+    origin: Sequence[float] = (0, 0, 0),
+    step: Sequence[float] | None = None,
+) -> np.ndarray:
+    """Where voxel (x, y, k) of a series lies, in RAS millimetres, as the DICOM standard states it (C.7.6.2.1.1)."""
+    step = np.cross(row, column) * 2.5 if step is None else step
+    lps = np.array([np.multiply(row, SPACING[0]), np.multiply(column, SPACING[1]), step, origin]).T
+    return np.vstack([np.diag([-1, -1, 1]) @ lps, [0, 0, 0, 1]])
+
+
+def write_series(
+    folder: Path,
+    voxels: np.ndarray,
+    row: Sequence[float] = (1, 0, 0),
+    column: Sequence[float] = (0, 1, 0),
+    origin: Sequence[float] = (0, 0, 0),
+    step: Sequence[float] | None = None,
+    names: Sequence[str] | None = None,
+    **tags: Any,
+) -> list[Path]:
+    """Writes 16-bit voxels (X, Y, Z) as one file per slice.
+
+    Args:
+        folder: where; it is made.
+        voxels: stored values.
+        row: direction along a row, in LPS.
+        column: direction along a column.
+        origin: place of the first voxel.
+        step: way from slice to slice; along the normal, 2.5 mm, by default.
+        names: file names.
+        tags: further DICOM attributes; a list has one value for each slice; None leaves the attribute out.
+
+    Returns:
+        The files, in the order of the slices.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    step = np.cross(row, column) * 2.5 if step is None else step
+    paths = []
+    for k in range(voxels.shape[2]):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = CTImageStorage
+        meta.MediaStorageSOPInstanceUID = generate_uid()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        file = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+        attributes = {
+            "SOPClassUID": meta.MediaStorageSOPClassUID,
+            "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
+            "StudyInstanceUID": "1.2.3",
+            "SeriesInstanceUID": "1.2.3.4",
+            "Modality": "CT",
+            "PatientID": "SECRET-7",
+            "InstanceNumber": k + 1,
+            "ImagePositionPatient": [f"{v:.9g}" for v in np.add(origin, np.multiply(step, k))],
+            "ImageOrientationPatient": [f"{v:.9g}" for v in (*row, *column)],
+            "PixelSpacing": [SPACING[1], SPACING[0]],  # DICOM has the distance between rows first
+            "Rows": voxels.shape[1],
+            "Columns": voxels.shape[0],
+            "SamplesPerPixel": 1,
+            "PhotometricInterpretation": "MONOCHROME2",
+            "BitsAllocated": 16,
+            "BitsStored": 16,
+            "HighBit": 15,
+            "PixelRepresentation": int(voxels.dtype.kind == "i"),
+            "PixelData": voxels[:, :, k].T.tobytes(),
+        }
+        for name, value in (attributes | tags).items():
+            value = value[k] if isinstance(tags.get(name), list) else value
+            if value is not None:
+                setattr(file, name, value)
+        paths.append(folder / (names[k] if names else f"{k:03d}.dcm"))
+        file.save_as(paths[-1], enforce_file_format=True)
+    return paths

@@ -20,11 +20,12 @@ def head(resolution: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         resolution: size of a voxel in mm.
 
     Returns:
-        T1 intensities; labels (1 grey matter, 2 white matter, where the tissue's map is above one half); affine.
+        T1 intensities; labels (where the maps of both tissues sum to more than one half, the one of the larger share:
+        1 grey matter, 2 white matter); affine.
     """
     image = load_mni152_template(resolution=resolution)
     grey, white = (f(resolution=resolution).get_fdata() for f in (load_mni152_gm_template, load_mni152_wm_template))
-    labels = np.where(white > 0.5, 2, np.where(grey > 0.5, 1, 0)).astype(np.uint8)
+    labels = np.where(grey + white > 0.5, np.where(white > grey, 2, 1), 0).astype(np.uint8)
     return image.get_fdata().astype(np.float32), labels, image.affine
 
 

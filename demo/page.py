@@ -38,7 +38,8 @@ def write_page(output: Path, commands: list[str], seconds: float) -> Path:
         "",
         _table(output / "dino_segmentation" / "eval" / "segmentation.json"),
         "",
-        "Rows of each picture: the image, the truth, the prediction.",
+        "Rows of each picture: the image, the truth, the prediction. Grey matter is orange, white matter blue. The "
+        "front of the head is up and its left side on the right, as radiologists look at it.",
         "",
         *(f"![{figure.stem}](figures/{figure.name})" for figure in figures),
         "",
@@ -64,12 +65,13 @@ def write_page(output: Path, commands: list[str], seconds: float) -> Path:
 
 def _table(report: Path) -> str:
     summary: dict[str, dict[str, dict[str, Any]]] = json.loads(report.read_text(encoding="utf-8"))["summary"]
-    rows = ["| of | metric | mean | 95 % interval | cases |", "|---|---|---|---|---|"]
+    rows = ["| of | metric | value | 95 % interval | cases |", "|---|---|---|---|---|"]
     for group, metrics in summary.items():
         for metric, e in metrics.items():
-            low, high = (f"{e[k]:.3f}" if e[k] is not None else "undefined" for k in ("low", "high"))
-            value = f"{e['value']:.3f}" if e["value"] is not None else "undefined"
-            rows.append(f"| {group} | {metric} | {value} | {low} to {high} | {e['n']} |")
+            value, low, high = (f"{e[k]:.3f}" if e[k] is not None else "undefined" for k in ("value", "low", "high"))
+            interval = f"{low} to {high}" if e["low"] is not None else low
+            name = "hd95 (mm)" if metric == "hd95" else metric
+            rows.append(f"| {group} | {name} | {value} | {interval} | {e['n']} |")
     return "\n".join(rows)
 
 

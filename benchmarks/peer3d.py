@@ -3,9 +3,9 @@
 
     python benchmarks/peer3d.py UNet|SegResNet DATASET_DIR DATALIST MINUTES OUTPUT
 
-The same split, cases in memory, loss, optimiser, schedule, budget, selection and metrics as the segmentation bundle;
-what is the network's own (3-D windows of the volume, 3-D augmentation) is MONAI's usual. fp32, since MONAI's engines
-know autocast on CUDA only.
+The same split, cases in memory, loss, optimiser, schedule, budget, precision, selection and metrics as the segmentation
+bundle; what is the network's own (3-D windows of the volume, 3-D augmentation) is MONAI's usual. bfloat16 makes these
+networks twice as fast on a CPU that computes in it, which MONAI's engines, knowing autocast on CUDA only, would not do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from monai.handlers import MeanDice, ValidationHandler, from_engine
+from monai.handlers import MeanDice, from_engine
 from monai.inferers import SlidingWindowInferer
 from monai.losses import DiceCELoss
 from monai.networks.nets import SegResNet, UNet
@@ -37,14 +37,25 @@ from monai_dino.data import CaseDataset, CheckLabeld, LoadCased, class_names, lo
 from monai_dino.handlers import (
     BestModelHandler,
     BudgetHandler,
+    EndingValidationHandler,
     ProgressHandler,
     SegmentationReportHandler,
     SetEpochHandler,
 )
+from monai_dino.inferers import AutocastInferer
+from monai_dino.inferers.autocast import autocast
 from monai_dino.transforms import OrientToPlaned, ScaleIntensityByModalityd
 
 WINDOW = (48, 64, 48)
 KEYS = ["image", "label"]
+
+
+class Windows(SlidingWindowInferer):
+    """MONAI's sliding windows, in the precision of the bundles."""
+
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        with autocast("auto", inputs.device):
+            return super().__call__(inputs, network, *args, **kwargs).float()
 
 
 def network(name: str, classes: int) -> torch.nn.Module:
@@ -91,7 +102,7 @@ def main() -> None:
             device=torch.device("cpu"),
             val_data_loader=DataLoader(CaseDataset(cases, Compose(prepare)), batch_size=1),
             network=net,
-            inferer=SlidingWindowInferer(WINDOW, sw_batch_size=2, overlap=0.5, mode="gaussian"),
+            inferer=Windows(WINDOW, sw_batch_size=2, overlap=0.5, mode="gaussian"),
             postprocessing=Compose([AsDiscreted("pred", argmax=True)]),
             key_val_metric={"val_mean_dice": dice},
             val_handlers=handlers,
@@ -105,11 +116,12 @@ def main() -> None:
         train_data_loader=DataLoader(training, batch_size=4, shuffle=True, num_workers=2),
         network=net,
         optimizer=optimizer,
+        inferer=AutocastInferer(),
         loss_function=DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True),
         train_handlers=[
             SetEpochHandler(training),
+            EndingValidationHandler(5, validation),
             BudgetHandler(optimizer, max_minutes=float(minutes)),
-            ValidationHandler(5, validation),
             ProgressHandler(validation, result=best),
         ],
         decollate=False,

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from monai.handlers import MeanDice, from_engine
+from monai.handlers import IgniteMetricHandler, from_engine
 from monai.inferers import SlidingWindowInferer
 from monai.losses import DiceCELoss
 from monai.networks.nets import SegResNet, UNet
@@ -34,6 +34,7 @@ from monai.transforms import (
 from monai.utils import set_determinism
 
 from monai_dino.data import CaseDataset, CheckLabeld, LoadCased, class_names, load_splits
+from monai_dino.evaluation import FindingsDiceMetric
 from monai_dino.handlers import (
     BestModelHandler,
     BudgetHandler,
@@ -95,8 +96,8 @@ def main() -> None:
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.01)
 
     def evaluator(cases: list[dict[str, Any]], handlers: list[Any]) -> SupervisedEvaluator:
-        dice = MeanDice(
-            include_background=False, num_classes=len(names), output_transform=from_engine(["pred", "label"])
+        dice = IgniteMetricHandler(
+            metric_fn=FindingsDiceMetric(len(names)), output_transform=from_engine(["pred", "label"])
         )
         return SupervisedEvaluator(
             device=torch.device("cpu"),

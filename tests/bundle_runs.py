@@ -33,7 +33,7 @@ TRAINING: dict[str, Any] = {
     "precision": "fp32",
     "num_workers": 0,
 }
-SEGMENTATION: dict[str, Any] = TRAINING | {"decoder": "unet", "samples_per_epoch": 32}
+SEGMENTATION: dict[str, Any] = TRAINING | {"decoder": "unet", "samples_per_epoch": 64}
 CLASSIFICATION: dict[str, Any] = TRAINING | {"num_slices": 4, "epochs": 3}
 
 

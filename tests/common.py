@@ -19,3 +19,8 @@ TINY: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 for fields in TINY.values():
     fields |= {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2}
+
+ORIGINAL_DINOV2: dict[str, Any] = {
+    "model_type": "dinov2", "hidden_size": 48, "num_hidden_layers": 4, "num_attention_heads": 3, "patch_size": 14,
+}  # fmt: skip
+"""Architecture of the tiny original DINOv2 of the fixtures."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,24 @@ class ProgressHandler:
         evaluator: the evaluator of the validation cases, or ``None``.
         log_file: CSV file with epoch, loss, learning rate and the key metric of validation; ``None`` for none.
         result: what the last line says was written, such as the path of the best network.
+        max_minutes: limit on the time of training, after which the bar expects its end; ``None`` for none.
     """
 
     def __init__(
-        self, evaluator: Evaluator | None = None, log_file: str | Path | None = None, result: str | Path | None = None
+        self,
+        evaluator: Evaluator | None = None,
+        log_file: str | Path | None = None,
+        result: str | Path | None = None,
+        max_minutes: float | None = None,
     ) -> None:
         self.evaluator = evaluator
+        self.max_minutes = max_minutes
         self.log_file = None if log_file is None else Path(log_file)
         self.result = result
         self.rows: list[dict[str, Any]] = []
         self.losses: list[float] = []
         self.best, self.best_epoch = -math.inf, 0
+        self.started, self.steps = 0.0, 0
         self.bar: Any = None
 
     def attach(self, engine: Engine) -> None:
@@ -54,16 +62,20 @@ class ProgressHandler:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def _start(self, engine: Engine) -> None:
-        total = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
+        self.started = time.monotonic()
+        self.steps = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
         network = engine.network
         print(f"{type(network).__name__}: {count_parameters(network)}")
-        self.bar = tqdm(total=total, desc="Training", unit="step", dynamic_ncols=True)
+        self.bar = tqdm(total=self.steps, desc="Training", unit="step", dynamic_ncols=True)
 
     def _iteration(self, engine: Engine) -> None:
         output = engine.state.output
         loss = float(torch.as_tensor((output[0] if isinstance(output, list) else output)["loss"]).detach())
         self.losses.append(loss)
         self.bar.update(1)
+        if self.max_minutes is not None:
+            share = (time.monotonic() - self.started) / (60 * self.max_minutes)
+            self.bar.total = min(self.steps, max(self.bar.n, round(self.bar.n / max(share, 1e-9))))
         self.bar.set_postfix(epoch=engine.state.epoch, loss=f"{loss:.3f}")
 
     def _epoch(self, engine: Engine) -> None:

@@ -5,6 +5,7 @@ import csv
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from monai.engines import Evaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
 from torch.optim import SGD
 
-from monai_dino.handlers import ProgressHandler
+from monai_dino.handlers import ProgressHandler, progress
 
 NAN = float("nan")
 REPORT = "Linear: 6 of 8 parameters are trained (75.00 %)"
@@ -120,6 +121,19 @@ def test_bar_counts_the_steps(capsys: pytest.CaptureFixture[str]) -> None:
     train(handler, [[1, 2, 3], [4, 5, 6]])
     assert (handler.bar.total, handler.bar.n) == (6, 6)
     assert "loss=6.000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(1, 4), (0.25, 2), (60, 6)])
+def test_bar_expects_the_end_of_the_time(minutes: float, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After two steps in 30 seconds."""
+    handler, clock = ProgressHandler(max_minutes=minutes), iter([100.0, 110.0, 130.0])
+    engine = train(ProgressHandler(), [[1, 2, 3], [4, 5, 6]])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    handler._start(engine)
+    for _ in range(2):
+        handler._iteration(engine)
+    assert handler.bar.total == expected
+    handler.bar.close()
 
 
 @pytest.mark.parametrize("decollate", [False, True])

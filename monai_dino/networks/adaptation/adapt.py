@@ -97,4 +97,5 @@ def adapt(
     # The mask token is used in pretraining only; there it is switched on again.
     encoder.backbone.get_parameter("embeddings.mask_token").requires_grad_(False)
     encoder.frozen = mode == "frozen"
+    encoder.train(encoder.training)  # new adapters included
     return count_parameters(encoder)

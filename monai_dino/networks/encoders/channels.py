@@ -34,7 +34,7 @@ def fold_patch_embedding(
         std: per-channel standard deviation, likewise.
 
     Returns:
-        Kernel of shape (D, in_channels, P, P) and bias of shape (D,).
+        Kernel of shape (D, in_channels, P, P) and bias of shape (D,), in float32 at least.
 
     Raises:
         ConfigurationError: when mean or std have another length than the kernel has channels, or std is not positive.
@@ -48,7 +48,7 @@ def fold_patch_embedding(
             )
     if min(std) <= 0:
         raise ConfigurationError(f"image_std must be positive, got {tuple(std)}")
-    dtype = weight.dtype
+    dtype = torch.promote_types(weight.dtype, torch.float32)  # folding in half precision would not be exact
     mu = torch.tensor(mean, dtype=torch.float64).expand(channels).view(1, channels, 1, 1)
     sigma = torch.tensor(std, dtype=torch.float64).expand(channels).view(1, channels, 1, 1)
     scaled = weight.double() / sigma

@@ -119,6 +119,7 @@ class DinoEncoder(nn.Module):
         if loaded is not None:
             conv = self.layout.patch_conv
             load_backbone(self.backbone, loaded, conv, in_channels, image_mean, image_std)
+        self.train(self.training)  # so that what stays exact while training does so from the start
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -220,20 +221,21 @@ class DinoEncoder(nn.Module):
             raise ConfigurationError(f"encoder: expected images (B, {self.in_channels}, H, W), got {tuple(x.shape)}")
         x = pad_to_multiple(x, self.patch_size)
         embeddings: Any = self.backbone.embeddings
-        grid = self.layout.part(self.backbone, "patch_conv")(x)
+        # In bfloat16 the folded mean, which is as large as what is left without it, would cost digits of every patch.
+        with torch.autocast(x.device.type, enabled=False):
+            grid = self.layout.part(self.backbone, "patch_conv")(x.to(embeddings.cls_token.dtype))
         patches = grid.flatten(2).transpose(1, 2)
         if patch_mask is not None:
-            mask_token = embeddings.mask_token.reshape(1, 1, -1).to(patches.dtype)
-            patches = torch.where(patch_mask.unsqueeze(-1), mask_token, patches)
-        cls = embeddings.cls_token.to(patches.dtype)
+            patches = torch.where(patch_mask.unsqueeze(-1), embeddings.mask_token.reshape(1, 1, -1), patches)
+        cls = embeddings.cls_token
         rope: dict[str, Any] = {}
         if self.layout.rope:
             rope["position_embeddings"] = self.layout.part(self.backbone, "rope")(x)
         else:
             offset, antialias = self.layout.position_offset, self.layout.position_antialias
-            table = resample_positions(embeddings.position_embeddings, grid, offset, antialias).to(patches.dtype)
+            table = resample_positions(embeddings.position_embeddings, grid, offset, antialias)
             cls, patches = cls + table[:, :1], patches + table[:, 1:]
         parts = [cls.expand(x.shape[0], -1, -1), patches]
         if self.num_registers:
-            parts.insert(1, embeddings.register_tokens.to(patches.dtype).expand(x.shape[0], -1, -1))
+            parts.insert(1, embeddings.register_tokens.expand(x.shape[0], -1, -1))
         return torch.cat(parts, dim=1), rope, (grid.shape[-2], grid.shape[-1])

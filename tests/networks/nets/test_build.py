@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from common import TINY
+
+from monai_dino.errors import ConfigurationError
+from monai_dino.networks import DinoEncoder
+from monai_dino.networks.nets.build import adapted_encoder, resize_to
+
+
+def test_encoder_is_adapted() -> None:
+    encoder = adapted_encoder(TINY["dinov2"], 2, None, {"mode": "full", "freeze_blocks": 3}, 28)
+    assert encoder.in_channels == 2
+    trained = {name for name, p in encoder.named_parameters() if p.requires_grad}
+    assert trained
+    assert all(name.startswith(("backbone.encoder.layer.3.", "backbone.layernorm.")) for name in trained)
+
+
+def test_built_encoder_is_taken() -> None:
+    encoder = DinoEncoder(TINY["vit"])
+    assert adapted_encoder(encoder, 1, None, "frozen", None) is encoder
+    assert not any(p.requires_grad for p in encoder.parameters())
+
+
+def test_what_is_refused() -> None:
+    encoder = DinoEncoder(TINY["dinov2"])
+    with pytest.raises(ConfigurationError, match="give them to the encoder itself"):
+        adapted_encoder(encoder, 1, "weights.pth", "frozen", None)
+    with pytest.raises(ConfigurationError, match="in_channels=3, but the encoder takes 1"):
+        adapted_encoder(encoder, 3, None, "frozen", None)
+    for size in (0, -14, 100):
+        with pytest.raises(ConfigurationError, match=f"image_size={size} is not a multiple of .* 14 pixels"):
+            adapted_encoder(encoder, 1, None, "frozen", size)
+    with pytest.raises(ConfigurationError, match=r"'ranks': 3.* does not fit adapt\(\)"):
+        adapted_encoder(encoder, 1, None, {"mode": "lora", "ranks": 3}, None)
+
+
+def test_resizing_is_antialiased_and_may_do_nothing() -> None:
+    x = torch.rand(1, 2, 64, 48)
+    assert resize_to(x, None) is x
+    assert resize_to(x[..., :48, :], 48).shape == (1, 2, 48, 48)
+    expected = F.interpolate(x, (16, 16), mode="bilinear", antialias=True)
+    torch.testing.assert_close(resize_to(x, 16), expected)
+    checkers = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * torch.ones(1, 1, 64, 64)
+    assert resize_to(checkers, 16).std() < 0.05  # without, a pattern too fine for 16 pixels would stay

@@ -100,7 +100,7 @@ def measure(name: str, method: str, work: Path, options: argparse.Namespace) -> 
         data = {"dataset_dir": options.data / name}
         settings = data | {"datalist": work / "datalist.json", "weights": options.weights} | dataset["settings"]
         settings |= {"epochs": 10000, "max_minutes": options.minutes, "seed": options.seed}
-        bundle(dataset["bundle"], "train", folder, **settings, **dataset["methods"][method])
+        bundle(dataset["bundle"], "train", folder, **settings | dataset["methods"][method])
         bundle(dataset["bundle"], "evaluate", folder, **data)
     kind = dataset["bundle"].removeprefix("dino_")
     summary = json.loads((folder / "eval" / f"{kind}.json").read_text())["summary"]

@@ -24,7 +24,7 @@ class FindingsDiceMetric(DiceMetric):
     def __init__(self, num_classes: int) -> None:
         super().__init__(include_background=False, num_classes=num_classes)
 
-    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
+    def _compute_tensor(self, y_pred: torch.Tensor, y: Any = None, **kwargs: Any) -> torch.Tensor:
         """Computes the coefficients of a batch.
 
         Args:

@@ -2,7 +2,7 @@
 """Adaptation of an encoder: frozen, full, BitFit, LoRA, with the first blocks frozen or not."""
 
 from monai_dino.networks.adaptation.adapt import AdaptationMode, ParameterCount, adapt, count_parameters
-from monai_dino.networks.adaptation.lora import load_adapters, save_adapters
+from monai_dino.networks.adaptation.adapter_files import load_adapters, save_adapters
 
 __all__ = [
     "AdaptationMode",

@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Low-rank adapters (LoRA) through peft: adding, saving and loading them."""
+"""Low-rank adapters (LoRA) through peft: adding them to an encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from monai_dino.errors import ConfigurationError, WeightsError
+from monai_dino.errors import ConfigurationError
 from monai_dino.networks.encoders.encoder import DinoEncoder
-from monai_dino.networks.encoders.merging import has_adapters
-from monai_dino.networks.encoders.weights import quiet_transformers
 
-__all__ = ["add_adapters", "load_adapters", "save_adapters"]
+__all__ = ["add_adapters"]
 
 
 def add_adapters(
@@ -59,39 +56,3 @@ def add_adapters(
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=names, bias="none")
     backbone: Any = encoder.backbone
     backbone.add_adapter(config)
-
-
-def save_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
-    """Writes the adapters alone, in peft's own format, as safetensors.
-
-    Args:
-        encoder: an encoder adapted with LoRA.
-        folder: where to write; made if it is not there.
-
-    Raises:
-        ConfigurationError: when the encoder has no adapters.
-    """
-    if not has_adapters(encoder.backbone):
-        raise ConfigurationError("adaptation: the encoder has no LoRA adapters to save")
-    backbone: Any = encoder.backbone
-    with quiet_transformers():
-        backbone.save_pretrained(folder)
-
-
-def load_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
-    """Adds the adapters that :func:`save_adapters` wrote.
-
-    Args:
-        encoder: an encoder without adapters, of the architecture they were trained on.
-        folder: where they were written.
-
-    Raises:
-        WeightsError: when the folder holds no adapters or they do not fit the encoder.
-    """
-    if not (Path(folder) / "adapter_config.json").is_file():
-        raise WeightsError(f"{folder}: no adapters here, there is no adapter_config.json")
-    backbone: Any = encoder.backbone
-    try:
-        backbone.load_adapter(str(folder), is_trainable=True)
-    except Exception as error:  # peft and transformers raise many kinds here
-        raise WeightsError(f"{folder}: its adapters do not fit the encoder ({error})") from error

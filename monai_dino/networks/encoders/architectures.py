@@ -12,10 +12,42 @@ from monai_dino.errors import ConfigurationError
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-__all__ = ["ARCHITECTURES", "FAMILIES", "architecture_fields", "build_config"]
+__all__ = [
+    "ARCHITECTURES",
+    "FAMILIES",
+    "architecture_differences",
+    "architecture_fields",
+    "architecture_name",
+    "build_config",
+    "known_fields",
+]
 
 FAMILIES = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 """The transformers model types that can be hosted; ``vit`` is the DINO (2021) transformer."""
+
+
+# The fields that decide what a network computes; the others describe its training or its bookkeeping.
+_FUNCTIONAL = (
+    "hidden_size",
+    "intermediate_size",
+    "mlp_ratio",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_register_tokens",
+    "patch_size",
+    "hidden_act",
+    "layer_norm_eps",
+    "use_swiglu_ffn",
+    "use_gated_mlp",
+    "qkv_bias",
+    "query_bias",
+    "key_bias",
+    "value_bias",
+    "proj_bias",
+    "mlp_bias",
+    "rope_theta",
+)
+_EPS_TOLERANCE = 1e-5  # converted DINO weights state 1e-12 where the original has 1e-6
 
 
 def _dino(hidden_size: int, heads: int, patch_size: int) -> dict[str, Any]:
@@ -112,10 +144,42 @@ def build_config(arch: str | Mapping[str, Any], in_channels: int = 1) -> PreTrai
     fields = architecture_fields(arch)
     model_type = fields.pop("model_type")
     fields |= {"num_channels": in_channels, "attn_implementation": "sdpa"}
-    known = AutoConfig.for_model(model_type).to_dict().keys() | fields.keys() & {"attn_implementation"}
-    if unknown := sorted(fields.keys() - known):
+    if unknown := sorted(fields.keys() - known_fields(model_type) - {"attn_implementation"}):
         raise ConfigurationError(f"encoder: model type {model_type!r} has no configuration field {', '.join(unknown)}")
     return AutoConfig.for_model(model_type, **fields)
+
+
+def known_fields(model_type: str) -> set[str]:
+    """Names of the configuration fields that a model type has."""
+    from transformers import AutoConfig
+
+    return set(AutoConfig.for_model(model_type).to_dict())
+
+
+def architecture_differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Compares what two architectures compute; image size, dropout and initialisation do not count.
+
+    Args:
+        found: configuration fields, with ``model_type`` among them; those left out have the model type's defaults.
+        wanted: likewise.
+
+    Returns:
+        A line per field that differs, with both values.
+    """
+    one, other = build_config(found).to_dict(), build_config(wanted).to_dict()
+    fields = _FUNCTIONAL if one["model_type"] == other["model_type"] else ("model_type",)
+    return [
+        f"{name}: found {one[name]!r}, wanted {other[name]!r}"
+        for name in fields
+        if name in one
+        and one[name] != other[name]
+        and not (name == "layer_norm_eps" and abs(one[name] - other[name]) <= _EPS_TOLERANCE)
+    ]
+
+
+def architecture_name(fields: Mapping[str, Any]) -> str | None:
+    """The name in :data:`ARCHITECTURES` of what computes the same, or ``None``."""
+    return next((name for name, known in ARCHITECTURES.items() if not architecture_differences(known, fields)), None)
 
 
 def architecture_fields(arch: str | Mapping[str, Any]) -> dict[str, Any]:

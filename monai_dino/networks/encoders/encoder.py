@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +12,14 @@ from torch import nn
 
 from monai_dino.errors import ConfigurationError
 from monai_dino.networks.encoders.architectures import build_config
+from monai_dino.networks.encoders.channels import PerChannel
+from monai_dino.networks.encoders.export import export_backbone
 from monai_dino.networks.encoders.families import FAMILY_LAYOUTS
 from monai_dino.networks.encoders.loading import load_backbone, resolve_architecture
-from monai_dino.networks.encoders.merging import merge_adapters
 from monai_dino.networks.encoders.padding import pad_to_multiple
 from monai_dino.networks.encoders.positions import resample_positions
-from monai_dino.networks.encoders.weights import INPUT_RECORD, quiet_transformers, read_weights
+from monai_dino.networks.encoders.source import INPUT_RECORD
+from monai_dino.networks.encoders.weights import read_weights
 
 __all__ = ["DinoEncoder", "EncoderOutput"]
 
@@ -83,7 +83,8 @@ class DinoEncoder(nn.Module):
 
     Raises:
         ConfigurationError: for an unknown or missing architecture.
-        WeightsError: when the weights cannot be read, or do not fit; it names every name that does not.
+        WeightsError: when the weights cannot be read, or do not fit ``arch``; it names every name or field that does
+            not.
 
     Example:
         >>> encoder = DinoEncoder("dinov2_small", in_channels=1)
@@ -96,8 +97,8 @@ class DinoEncoder(nn.Module):
         arch: str | Mapping[str, Any] | None = None,
         in_channels: int = 1,
         weights: str | Path | None = None,
-        image_mean: Sequence[float] | None = None,
-        image_std: Sequence[float] | None = None,
+        image_mean: PerChannel | None = None,
+        image_std: PerChannel | None = None,
     ) -> None:
         super().__init__()
         from transformers import AutoModel, ViTModel
@@ -157,6 +158,9 @@ class DinoEncoder(nn.Module):
 
         Returns:
             The tokens after the final norm.
+
+        Raises:
+            ConfigurationError: when the images or the mask have another shape.
         """
         tokens, rope, grid = self._embed(x, patch_mask)
         for block in self.blocks:
@@ -197,22 +201,11 @@ class DinoEncoder(nn.Module):
 
         Args:
             folder: where to write; made if it is not there.
+
+        Raises:
+            ConfigurationError: when adapters alone are in the folder, which transformers would then load on top.
         """
-        backbone: Any = merge_adapters(copy.deepcopy(self.backbone))
-        setattr(backbone.config, INPUT_RECORD, {"mean": [0.0], "std": [1.0]})
-        state = backbone.state_dict()
-        if backbone.config.model_type == "vit":  # transformers' ViTModel has no mask token unless asked
-            del state["embeddings.mask_token"]
-        with quiet_transformers():
-            backbone.save_pretrained(folder, state_dict=state)
-        preprocessor: dict[str, Any] = {
-            "do_normalize": False,
-            "do_rescale": True,
-            "rescale_factor": 1 / 255,
-            "do_resize": False,
-        }
-        preprocessor |= {"image_mean": [0.0], "image_std": [1.0]}
-        (Path(folder) / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2), encoding="utf-8")
+        export_backbone(self.backbone, Path(folder))
 
     def _embed(
         self, x: torch.Tensor, patch_mask: torch.Tensor | None
@@ -226,6 +219,11 @@ class DinoEncoder(nn.Module):
             grid = self.layout.part(self.backbone, "patch_conv")(x.to(embeddings.cls_token.dtype))
         patches = grid.flatten(2).transpose(1, 2)
         if patch_mask is not None:
+            if patch_mask.shape != patches.shape[:2]:
+                raise ConfigurationError(
+                    f"encoder: expected patch_mask (B, h * w) of {tuple(patches.shape[:2])}, got "
+                    f"{tuple(patch_mask.shape)}"
+                )
             patches = torch.where(patch_mask.unsqueeze(-1), embeddings.mask_token.reshape(1, 1, -1), patches)
         cls = embeddings.cls_token
         rope: dict[str, Any] = {}

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 
 import torch
 
+from monai_dino.errors import WeightsError
+
 __all__ = ["convert_original", "is_original", "original_family"]
 
 _HEADS = ("head.", "dino_head.", "ibot_head.", "local_cls_norm.")
-_DROPPED = re.compile(r"\.qkv\.bias_mask$|^rope_embed\.periods$")  # constants, which transformers derives
+# The mask is multiplied into its bias here; the periods are compared with those that transformers derives on loading.
+_DROPPED = re.compile(r"\.qkv\.bias_mask$|^rope_embed\.periods$")
 
 _SHARED = (
     (r"^cls_token$", "embeddings.cls_token"),
@@ -69,29 +72,52 @@ def original_family(state: Mapping[str, torch.Tensor]) -> str:
     return "dinov2" if any(key.endswith(".ls1.gamma") for key in state) else "vit"
 
 
-def convert_original(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[str]]:
+def convert_original(
+    state: Mapping[str, torch.Tensor], source: str = "original checkpoint"
+) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Renames and splits the tensors of an original backbone.
 
     Args:
         state: original state dict, without a prefix such as ``backbone.``.
+        source: name of the file, for errors.
 
     Returns:
         The state dict under the names of transformers 5, and the names that were left out: the projection heads, which
         are not part of the backbone, and the norm that DINOv3 used on local crops while training.
+
+    Raises:
+        WeightsError: when the key projection of a DINOv3 has a bias that its mask does not set to zero.
     """
     family = original_family(state)
     converted: dict[str, torch.Tensor] = {}
     left_out = []
-    for key, value in state.items():
+    for key in state:
         if key.startswith(_HEADS):
             left_out.append(key)
         elif not _DROPPED.search(key):
-            converted |= _split(_rename(key, family), value)
-    if family == "dinov3_vit":  # its key projection has a bias that the original masks to zero
-        converted = {k: v for k, v in converted.items() if not k.endswith(".attention.k_proj.bias")}
+            converted |= _split(_rename(key, family), _masked(state, key, source))
+    if family == "dinov3_vit":
+        for key in [k for k in converted if k.endswith(".attention.k_proj.bias")]:
+            if (largest := float(converted.pop(key).abs().max())) != 0:  # NaN included
+                raise WeightsError(
+                    f"{source}: {key}: found a bias of up to {largest:.3g}, wanted 0; only DINOv3 checkpoints whose "
+                    f"key bias is masked (mask_k_bias, as in the published ones) can be hosted"
+                )
         if (mask_token := converted.get("embeddings.mask_token")) is not None:
             converted["embeddings.mask_token"] = mask_token.reshape(1, 1, -1)
     return converted, left_out
+
+
+def _masked(state: Mapping[str, torch.Tensor], key: str, source: str) -> torch.Tensor:
+    """The tensor, multiplied by its mask where it is a bias that has one, as LinearKMaskedBias does."""
+    bias, mask = state[key], state.get(f"{key}_mask")
+    if mask is None or not key.endswith(".qkv.bias"):
+        return bias
+    if mask.shape != bias.shape:
+        raise WeightsError(f"{source}: {key}_mask: found {tuple(mask.shape)}, wanted {tuple(bias.shape)}")
+    filled = torch.ones_like(bias)  # NaN marks a mask that was never filled; init_weights_vit fills it so
+    filled[len(bias) // 3 : 2 * len(bias) // 3] = 0
+    return bias * torch.where(mask.isnan(), filled, mask.to(bias.dtype))
 
 
 def _rename(key: str, family: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
 
 from monai_dino.errors import ConfigurationError
-from monai_dino.networks.adaptation import adapt
+from monai_dino.networks.adaptation import AdaptationMode, adapt
 from monai_dino.networks.encoders.encoder import DinoEncoder
 from monai_dino.networks.encoders.padding import is_tracing
 
@@ -22,24 +22,26 @@ def adapted_encoder(
     encoder: str | Mapping[str, Any] | DinoEncoder | None,
     in_channels: int,
     weights: str | Path | None,
-    adaptation: str | Mapping[str, Any],
+    adaptation: str | Mapping[str, Any] | None,
     image_size: int | None,
 ) -> DinoEncoder:
     """Builds an encoder and adapts it.
 
     Args:
-        encoder: architecture name, configuration fields, an encoder, or ``None`` where the weights state it.
+        encoder: architecture name, configuration fields, an encoder, or ``None`` for what the weights state.
         in_channels: channels of the images.
         weights: what :class:`DinoEncoder` takes; ``None`` initialises at random.
-        adaptation: a mode, or a mapping with ``mode`` and the other arguments of :func:`adapt`.
+        adaptation: a mode, or a mapping with ``mode`` and the other arguments of :func:`adapt`; ``None`` leaves an
+            encoder that is given as it is, and freezes one that is built here.
         image_size: side of the square that images will be resized to, or ``None``.
 
     Returns:
         The adapted encoder.
 
     Raises:
-        ConfigurationError: when an encoder is given together with weights, or has another number of channels; when
-            the image size is not a multiple of its patch; when the adaptation does not fit.
+        ConfigurationError: when neither encoder nor weights are given; when a built encoder is given with weights, or
+            has another number of channels; when the image size is no number or not a multiple of its patch; when the
+            adaptation does not fit.
     """
     if isinstance(encoder, DinoEncoder):
         if weights is not None:
@@ -48,16 +50,37 @@ def adapted_encoder(
             raise ConfigurationError(f"in_channels={in_channels}, but the encoder takes {encoder.in_channels}")
     else:
         encoder = DinoEncoder(encoder, in_channels=in_channels, weights=weights)
-    if image_size is not None and (image_size < 1 or image_size % encoder.patch_size):
+        adaptation = "frozen" if adaptation is None else adaptation
+    _check_image_size(image_size, encoder.patch_size)
+    if adaptation is not None:
+        _adapt(encoder, adaptation)
+    return encoder
+
+
+def _check_image_size(image_size: int | None, patch_size: int) -> None:
+    if image_size is None:
+        return
+    if isinstance(image_size, bool) or not isinstance(image_size, int):
         raise ConfigurationError(
-            f"image_size={image_size} is not a multiple of the encoder's patch of {encoder.patch_size} pixels"
+            f"image_size: found {image_size!r}, wanted a whole number of pixels, or none for the images' own size, "
+            f"which on the command line is written '$None'"
         )
+    if image_size < 1 or image_size % patch_size:
+        raise ConfigurationError(
+            f"image_size={image_size} is not a multiple of the encoder's patch of {patch_size} pixels"
+        )
+
+
+def _adapt(encoder: DinoEncoder, adaptation: str | Mapping[str, Any]) -> None:
     settings = {"mode": adaptation} if isinstance(adaptation, str) else dict(adaptation)
+    if "mode" not in settings:
+        raise ConfigurationError(
+            f"adaptation: {settings} has no 'mode'; add one of {', '.join(get_args(AdaptationMode))}"
+        )
     try:
         adapt(encoder, **settings)
     except TypeError as error:
         raise ConfigurationError(f"adaptation: {settings} does not fit adapt(): {error}") from None
-    return encoder
 
 
 def resize_to(x: torch.Tensor, image_size: int | None) -> torch.Tensor:

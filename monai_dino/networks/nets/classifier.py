@@ -41,8 +41,8 @@ class DinoClassifier(nn.Module):
     The features of the slices are pooled by MONAI's :class:`~monai.networks.nets.MILModel`; an image is a bag of one.
 
     Args:
-        encoder: architecture name, transformers configuration fields, a :class:`DinoEncoder`, or ``None`` where
-            ``weights`` state their architecture.
+        encoder: architecture name, transformers configuration fields, a :class:`DinoEncoder`, or ``None`` for what
+            ``weights`` state.
         in_channels: channels of the images.
         out_channels: classes.
         pooling: ``cls`` takes the class token, ``cls+patches`` the mean of the patch tokens beside it.
@@ -64,12 +64,12 @@ class DinoClassifier(nn.Module):
 
     def __init__(
         self,
-        encoder: str | Mapping[str, Any] | DinoEncoder | None = "dinov2_small",
+        encoder: str | Mapping[str, Any] | DinoEncoder | None = None,
         in_channels: int = 1,
         out_channels: int = 2,
         pooling: Pooling = "cls+patches",
         slice_pooling: SlicePooling = "mean",
-        adaptation: str | Mapping[str, Any] = "frozen",
+        adaptation: str | Mapping[str, Any] | None = None,
         image_size: int | None = None,
         weights: str | Path | None = None,
     ) -> None:
@@ -99,7 +99,15 @@ class DinoClassifier(nn.Module):
 
         Returns:
             Logits, shape (B, out_channels).
+
+        Raises:
+            ConfigurationError: for anything else than images or volumes.
         """
+        if x.ndim not in (4, 5):
+            raise ConfigurationError(
+                f"classifier: expected images (B, {self.encoder.in_channels}, H, W) or volumes "
+                f"(B, {self.encoder.in_channels}, H, W, slices), got {tuple(x.shape)}"
+            )
         slices = x.unsqueeze(1) if x.ndim == 4 else x.permute(0, 4, 1, 2, 3)
         logits: torch.Tensor = self.bag(slices)
         return logits

@@ -23,13 +23,14 @@ class DinoSegmenter(nn.Module):
     """A DINO encoder and a decoder: images in, logits at the images' own size out.
 
     Args:
-        encoder: architecture name, transformers configuration fields, a :class:`DinoEncoder`, or ``None`` where
-            ``weights`` state their architecture.
+        encoder: architecture name, transformers configuration fields, a :class:`DinoEncoder`, or ``None`` for what
+            ``weights`` state.
         decoder: ``linear``, ``unet``, ``guided`` or ``conv``.
         in_channels: channels of the images.
         out_channels: classes, the background included.
         adaptation: what of the encoder is trained: a mode of :func:`adapt`, or a mapping with ``mode`` and its other
-            arguments, such as ``{"mode": "lora", "rank": 3}``.
+            arguments, such as ``{"mode": "lora", "rank": 3}``. ``None`` leaves an encoder that is given as it is, and
+            freezes one that is built here.
         image_size: side in pixels of the square that images are resized to for the encoder; ``None`` works at the
             images' own resolution, padded to the patch. The logits have the images' size either way.
         weights: what :class:`DinoEncoder` takes.
@@ -47,11 +48,11 @@ class DinoSegmenter(nn.Module):
 
     def __init__(
         self,
-        encoder: str | Mapping[str, Any] | DinoEncoder | None = "dinov2_small",
+        encoder: str | Mapping[str, Any] | DinoEncoder | None = None,
         decoder: str = "unet",
         in_channels: int = 1,
         out_channels: int = 2,
-        adaptation: str | Mapping[str, Any] = "frozen",
+        adaptation: str | Mapping[str, Any] | None = None,
         image_size: int | None = None,
         weights: str | Path | None = None,
         spatial_dims: int = 2,

@@ -17,6 +17,10 @@ def test_lora_on_vit_s_costs_what_the_paper_says() -> None:
     assert adapt(encoder, "lora", rank=3).trainable == 12 * 2 * 3 * 768 == 55_296
 
 
+def test_bitfit_on_vit_s_costs_what_the_docs_say() -> None:
+    assert adapt(DinoEncoder("dinov2_small"), "bitfit").trainable == 51_456
+
+
 def test_linear_head_on_vit_s() -> None:
     assert count_parameters(DinoSegmenter("dinov2_small", decoder="linear", out_channels=3)).trainable == 1_155
 
@@ -63,6 +67,20 @@ def test_a_step_lowers_the_loss(mode: str, network: Any, tiny: dict[str, Any]) -
     assert losses[2] < losses[0]
 
 
+def test_adapters_of_an_encoder_in_evaluation_mode_do_not_drop_out(tiny: dict[str, Any]) -> None:
+    encoder = DinoEncoder(tiny).eval()
+    adapt(encoder, "lora", dropout=0.5)
+    for name, parameter in encoder.named_parameters():
+        if ".lora_B." in name:
+            torch.nn.init.normal_(parameter)
+    x = torch.rand(1, 1, 28, 28)
+    assert torch.equal(encoder(x).cls, encoder(x).cls)
+
+
+def test_frozen_encoder_is_in_evaluation_mode_from_the_start(tiny: dict[str, Any]) -> None:
+    assert not DinoSegmenter(tiny, adaptation="frozen").encoder.training
+
+
 def test_report_is_one_line(tiny: dict[str, Any]) -> None:
     count = adapt(DinoEncoder(tiny), "bitfit", freeze_blocks=1)
     assert re.fullmatch(r"[\d,]+ of [\d,]+ parameters are trained \(\d+\.\d\d %\)", str(count))
@@ -80,3 +98,8 @@ def test_what_is_refused(tiny: dict[str, Any]) -> None:
         adapt(encoder, "lora", freeze_blocks=4)
     with pytest.raises(ConfigurationError, match=r"LoRA targets qkv match no linear layer.*q_proj"):
         adapt(encoder, "lora", targets=["qkv"])
+    with pytest.raises(ConfigurationError, match="rank, dropout given in mode 'full', but only 'lora' has them"):
+        adapt(encoder, "full", rank=8, dropout=0.0)
+    adapt(encoder, "lora")
+    with pytest.raises(ConfigurationError, match="has LoRA adapters already"):
+        adapt(encoder, "lora")

@@ -9,8 +9,8 @@ import torch
 from common import TINY
 from safetensors.torch import load_file
 
-from monai_dino.errors import ConfigurationError, WeightsError
-from monai_dino.networks import DinoEncoder, adapt, load_adapters, save_adapters
+from monai_dino.errors import WeightsError
+from monai_dino.networks import DinoEncoder, adapt
 
 
 def adapted(arch: dict[str, Any], **settings: Any) -> DinoEncoder:
@@ -40,22 +40,6 @@ def test_merged_export_equals_the_adapted_encoder(family: str, tmp_path: Path) -
     assert not any("lora" in name for name in load_file(tmp_path / "model.safetensors"))
 
 
-def test_adapters_alone_round_trip(tiny: dict[str, Any], tmp_path: Path) -> None:
-    encoder = adapted(tiny, rank=2, freeze_blocks=1)
-    save_adapters(encoder, tmp_path / "adapters")
-    saved = load_file(tmp_path / "adapters" / "adapter_model.safetensors")
-    assert sum(v.numel() for v in saved.values()) == 3 * 2 * 2 * (32 + 32)
-    torch.manual_seed(0)
-    plain = DinoEncoder(tiny).eval()
-    load_adapters(plain, tmp_path / "adapters")
-    x = torch.rand(2, 1, 28, 28)
-    with torch.no_grad():
-        torch.testing.assert_close(plain(x).cls, encoder(x).cls)
-    assert {n for n, p in plain.named_parameters() if p.requires_grad} == {
-        n for n, p in encoder.named_parameters() if p.requires_grad
-    }
-
-
 def test_fresh_adapters_change_nothing(tiny: dict[str, Any]) -> None:
     torch.manual_seed(0)
     encoder = DinoEncoder(tiny).eval()
@@ -70,13 +54,3 @@ def test_state_dict_with_adapters_is_refused_as_weights(tiny: dict[str, Any], tm
     torch.save(adapted(tiny).state_dict(), tmp_path / "lora.pt")
     with pytest.raises(WeightsError, match=r"lora\.pt: holds LoRA adapters beside their base"):
         DinoEncoder(tiny, weights=tmp_path / "lora.pt")
-
-
-def test_what_is_refused(tiny: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no LoRA adapters to save"):
-        save_adapters(DinoEncoder(tiny), tmp_path)
-    with pytest.raises(WeightsError, match=r"there is no adapter_config\.json"):
-        load_adapters(DinoEncoder(tiny), tmp_path)
-    save_adapters(adapted(tiny), tmp_path / "adapters")
-    with pytest.raises(WeightsError, match="do not fit the encoder"):
-        load_adapters(DinoEncoder(tiny | {"hidden_size": 48, "num_attention_heads": 3}), tmp_path / "adapters")

@@ -6,7 +6,7 @@ import torch
 
 from monai_dino.errors import ConfigurationError
 from monai_dino.networks import ARCHITECTURES, DinoEncoder
-from monai_dino.networks.encoders.architectures import build_config
+from monai_dino.networks.encoders.architectures import architecture_differences, architecture_name, build_config
 
 # Numbers of parameters of the published models with three channels (their model cards, and torch.hub), in millions.
 PUBLISHED = {
@@ -24,6 +24,21 @@ def test_every_architecture_can_be_built(name: str) -> None:
     if name in PUBLISHED:
         millions = sum(p.numel() for p in encoder.parameters()) / 1e6
         assert millions == pytest.approx(PUBLISHED[name], rel=0.005)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_has_one_name(name: str) -> None:
+    assert architecture_name(build_config(name).to_dict()) == name
+
+
+def test_only_what_is_computed_counts() -> None:
+    small = ARCHITECTURES["dinov2_small"]
+    assert architecture_differences(small, small | {"image_size": 224, "drop_path_rate": 0.1}) == []
+    assert architecture_differences(small | {"layer_norm_eps": 1e-12}, small) == []
+    assert architecture_differences(small, small | {"hidden_act": "relu", "layer_norm_eps": 1e-3}) == [
+        "hidden_act: found 'gelu', wanted 'relu'",
+        "layer_norm_eps: found 1e-06, wanted 0.001",
+    ]
 
 
 def test_what_is_refused() -> None:

@@ -8,6 +8,7 @@ import torch
 from common import FIXTURES
 from safetensors.torch import load_file
 
+from monai_dino.errors import WeightsError
 from monai_dino.networks.encoders.original import convert_original, is_original, original_family
 
 FAMILIES = {
@@ -50,3 +51,32 @@ def test_gated_mlp_of_dinov3() -> None:
     converted, _ = convert_original(original)
     names = ["gate_proj", "up_proj", "down_proj"]
     assert [int(converted[f"model.layer.0.mlp.{name}.weight"]) for name in names] == [0, 1, 2]
+
+
+QKV = "blocks.0.attn.qkv.bias"
+
+
+def test_bias_is_multiplied_by_its_mask() -> None:
+    original = state("dinov3")
+    width = len(original[QKV]) // 3
+    halved = original | {f"{QKV}_mask": 0.5 * original[f"{QKV}_mask"]}
+    converted, _ = convert_original(halved)
+    assert torch.equal(converted["model.layer.0.attention.q_proj.bias"], 0.5 * original[QKV][:width])
+    never_filled = original | {f"{QKV}_mask": torch.full_like(original[QKV], torch.nan)}
+    torch.testing.assert_close(convert_original(never_filled)[0], convert_original(original)[0])
+
+
+@pytest.mark.parametrize("mask", [None, torch.ones(144)])
+def test_key_bias_must_be_masked(mask: torch.Tensor | None) -> None:
+    original = {k: v for k, v in state("dinov3").items() if k != f"{QKV}_mask"}
+    if mask is not None:
+        original[f"{QKV}_mask"] = mask
+    with pytest.raises(WeightsError, match=r"file\.pth: model\.layer\.0\.attention\.k_proj\.bias: found .*, wanted 0"):
+        convert_original(original, "file.pth")
+    original[QKV] = torch.zeros(144)
+    assert not any(".k_proj.bias" in key for key in convert_original(original)[0])
+
+
+def test_mask_of_another_shape() -> None:
+    with pytest.raises(WeightsError, match=r"qkv\.bias_mask: found \(3,\), wanted \(144,\)"):
+        convert_original(state("dinov3") | {f"{QKV}_mask": torch.ones(3)})

@@ -39,6 +39,42 @@ def test_flat_checkpoint_prefers_the_teacher(original: dict[str, torch.Tensor], 
     assert torch.equal(read_weights(tmp_path / "flat.safetensors").state["embeddings.cls_token"], original["cls_token"])
 
 
+def _prefixed(original: dict[str, torch.Tensor], *prefixes: str) -> dict[str, torch.Tensor]:
+    return {prefix + key: value + n for n, prefix in enumerate(prefixes) for key, value in original.items()}
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "taken"),
+    [
+        (("student.backbone.", "teacher.backbone.", "gram_teacher.backbone."), "teacher.backbone."),
+        (("model.", "module.teacher_net."), "teacher_net."),
+        (("backbone.", "ema.backbone."), "ema.backbone."),
+        (("model_ema.module.", "student."), "model_ema."),
+        (("teacher.backbone.", "model_ema.backbone."), "model_ema.backbone."),
+        (("module._orig_mod.backbone.",), "backbone."),
+    ],
+)
+def test_averaged_weights_are_preferred(
+    prefixes: tuple[str, ...], taken: str, original: dict[str, torch.Tensor]
+) -> None:
+    flat = _prefixed(original, *prefixes)
+    prefix, backbone, _ = backbone_state(flat, "file.pth")
+    assert prefix == taken
+    wanted = next(p for p in prefixes if taken in p.replace("module.", "").replace("_orig_mod.", ""))
+    assert torch.equal(backbone["cls_token"], flat[f"{wanted}cls_token"])
+
+
+def test_several_backbones_are_refused(original: dict[str, torch.Tensor]) -> None:
+    flat = _prefixed(original, "student.backbone.", "gram_teacher.backbone.")
+    with pytest.raises(WeightsError, match=r"several backbones.*'gram_teacher\.backbone\.', 'student\.backbone\.'"):
+        backbone_state(flat, "file.pth")
+
+
+def test_parts_of_a_compiled_network_are_found(original: dict[str, torch.Tensor]) -> None:
+    inner = {k.replace("blocks.0.", "blocks.0._orig_mod.", 1): v for k, v in original.items()}
+    assert backbone_state(inner, "file.pth")[1].keys() == original.keys()
+
+
 class _Evil:
     def __reduce__(self) -> Any:
         return (Path.touch, (Path("executed"),))
@@ -49,8 +85,10 @@ def test_nothing_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "evil.pth").write_bytes(pickle.dumps({"model": _Evil()}))
     torch.save({"model": _Evil()}, tmp_path / "evil2.pth")
     torch.save(nn.Linear(2, 2), tmp_path / "module.pth")
-    for name in ("evil.pth", "evil2.pth", "module.pth"):
-        with pytest.raises(WeightsError, match=name):
+    with pytest.raises(WeightsError, match=r"evil\.pth: .*not what torch\.save writes"):
+        read_weights(tmp_path / "evil.pth")
+    for name in ("evil2.pth", "module.pth"):
+        with pytest.raises(WeightsError, match=f"{name}: .*could run code"):
             read_weights(tmp_path / name)
     assert not (tmp_path / "executed").exists()
 
@@ -64,6 +102,18 @@ def test_truncated_files(suffix: str, original: dict[str, torch.Tensor], tmp_pat
         path.write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(WeightsError, match=f"cut.{suffix}"):
             read_weights(path)
+
+
+def test_damaged_legacy_files_are_not_called_dangerous(original: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "legacy.pth"
+    torch.save(original, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for damaged in (whole[:1], whole[:50], whole[: len(whole) // 2], b"\x80\x02." + whole, b"<html>", b"hello"):
+        path.write_bytes(damaged)
+        with pytest.raises(WeightsError, match="truncated or damaged") as error:
+            read_state_file(path)
+        assert "run code" not in str(error.value)
+        assert "weights_only" not in str(error.value)
 
 
 def test_adapters_beside_their_base_are_refused(original: dict[str, torch.Tensor]) -> None:

@@ -68,3 +68,6 @@ def test_what_is_refused(tiny: dict[str, Any]) -> None:
         DinoClassifier(tiny, slice_pooling="median")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="image_size=30 is not a multiple"):
         DinoClassifier(tiny, image_size=30)
+    for shape in ((28, 28), (1, 28, 28), (1, 1, 1, 28, 28, 3)):
+        with pytest.raises(ConfigurationError, match=r"expected images \(B, 1, H, W\) or volumes"):
+            DinoClassifier(tiny)(torch.rand(shape))

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Low-rank adapters on disk: the adapters alone, in peft's format, strictly loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import nn
+
+from monai_dino.errors import ConfigurationError, WeightsError
+from monai_dino.networks.encoders.architectures import architecture_differences
+from monai_dino.networks.encoders.encoder import DinoEncoder
+from monai_dino.networks.encoders.merging import has_adapters
+from monai_dino.networks.encoders.quiet import quiet_transformers
+
+__all__ = ["load_adapters", "save_adapters"]
+
+_CONFIG, _TENSORS, _ARCHITECTURE = "adapter_config.json", "adapter_model.safetensors", "architecture.json"
+_PREFIX = "base_model.model."  # peft's, before every name
+_REMEDY = "load them onto a plain encoder of the architecture that they were trained on"
+
+
+def save_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
+    """Writes the adapters alone, in peft's own format, as safetensors, and the encoder's architecture beside them.
+
+    Args:
+        encoder: an encoder adapted with LoRA.
+        folder: where to write; made if it is not there.
+
+    Raises:
+        ConfigurationError: when the encoder has no adapters, or a whole encoder is in the folder.
+    """
+    if not has_adapters(encoder.backbone):
+        raise ConfigurationError("adaptation: the encoder has no LoRA adapters to save")
+    if (Path(folder) / "config.json").exists():
+        raise ConfigurationError(f"{folder}: holds a whole encoder (config.json); name another folder for its adapters")
+    backbone: Any = encoder.backbone
+    with quiet_transformers():
+        backbone.save_pretrained(folder)
+    (Path(folder) / _ARCHITECTURE).write_text(json.dumps(encoder.architecture, indent=2), encoding="utf-8")
+
+
+def load_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
+    """Adds the adapters that :func:`save_adapters` wrote, to be trained on or used.
+
+    Args:
+        encoder: an encoder without adapters, of the architecture they were trained on.
+        folder: where they were written.
+
+    Raises:
+        ConfigurationError: when the encoder has adapters already.
+        WeightsError: when the folder holds no adapters or they do not fit the encoder; it names every tensor or field
+            that does not.
+    """
+    folder = Path(folder)
+    if has_adapters(encoder):
+        raise ConfigurationError("adaptation: the encoder has LoRA adapters already; load them onto a plain one")
+    config = _read_json(folder / _CONFIG)
+    if (folder / _ARCHITECTURE).is_file():
+        _check_architecture(encoder, folder)
+    _check_tensors(encoder, folder, config)
+    backbone: Any = encoder.backbone
+    try:
+        with quiet_transformers():
+            backbone.load_adapter(str(folder), is_trainable=True)
+    except Exception as error:  # peft and transformers raise many kinds here
+        raise WeightsError(f"{folder}: its adapters do not fit the encoder ({error}); {_REMEDY}") from error
+    encoder.frozen = False
+    encoder.train(encoder.training)  # the new adapters' dropout included
+
+
+def _check_architecture(encoder: DinoEncoder, folder: Path) -> None:
+    try:
+        problems = architecture_differences(_read_json(folder / _ARCHITECTURE), encoder.architecture)
+    except ConfigurationError as error:
+        raise WeightsError(f"{folder / _ARCHITECTURE}: not an architecture ({error})") from None
+    if problems:
+        listed = "\n  ".join(problems)
+        raise WeightsError(f"{folder}: its adapters do not fit the encoder's architecture; {_REMEDY}:\n  {listed}")
+
+
+def _check_tensors(encoder: DinoEncoder, folder: Path, config: dict[str, Any]) -> None:
+    found, wanted = _read_shapes(folder / _TENSORS), _wanted_shapes(encoder, folder, config)
+    problems = [f"missing: {name}" for name in sorted(wanted.keys() - found.keys())]
+    problems += [f"unexpected: {name}" for name in sorted(found.keys() - wanted.keys())]
+    problems += [
+        f"{name}: found {found[name]}, wanted {shape}"
+        for name, shape in sorted(wanted.items())
+        if name in found and found[name] != shape
+    ]
+    if problems:
+        listed = "\n  ".join(problems)
+        raise WeightsError(
+            f"{folder}: its adapters do not fit the encoder; {_REMEDY}; {len(problems)} names do not fit:\n  {listed}"
+        )
+
+
+def _wanted_shapes(encoder: DinoEncoder, folder: Path, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors that the adapters' configuration implies for this encoder."""
+    kind, rank, targets = (config.get(key) for key in ("peft_type", "r", "target_modules"))
+    if kind != "LORA" or not isinstance(rank, int) or not isinstance(targets, list):
+        raise WeightsError(
+            f"{folder / _CONFIG}: found peft_type {kind!r}, r {rank!r} and target_modules {targets!r}, wanted 'LORA', "
+            f"a rank and a list of layers; name a folder that save_adapters wrote"
+        )
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, layer in encoder.backbone.named_modules():
+        # peft shortens a long list of targets to the ends of their names.
+        if isinstance(layer, nn.Linear) and any(f".{name}".endswith(f".{target}") for target in targets):
+            shapes[f"{_PREFIX}{name}.lora_A.weight"] = (rank, layer.in_features)
+            shapes[f"{_PREFIX}{name}.lora_B.weight"] = (layer.out_features, rank)
+    return shapes
+
+
+def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    if not path.is_file():
+        raise WeightsError(f"{path.parent}: no adapters here, there is no {path.name}; name a folder of save_adapters")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # damaged bytes make the reader stumble anywhere
+        raise WeightsError(
+            f"{path}: cannot be read as adapters, it may be truncated or damaged ({error}); copy it again"
+        ) from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise WeightsError(f"{path.parent}: no adapters here, there is no {path.name}; name a folder of save_adapters")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{path}: not valid JSON ({error}); copy it again") from None
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LORA = "{'mode': 'lora', 'rank': 8}"
 
 SEGMENTATION: dict[str, dict[str, Any]] = {
-    "frozen, linear": {"adaptation": "frozen", "decoder": "linear", "image_size": 224},  # its detail is the patch's
+    "frozen, linear": {"adaptation": "frozen", "decoder": "linear", "learning_rate": 0.01},
     "frozen, U-Net": {"adaptation": "frozen", "decoder": "unet"},
     "LoRA r=8, U-Net": {"adaptation": LORA, "decoder": "unet", "encoder_learning_rate": 0.001},
     "frozen, guided": {"adaptation": "frozen", "decoder": "guided"},

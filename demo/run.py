@@ -38,7 +38,7 @@ class Demo:
         self.resolution = resolution
         self.commands: list[str] = []
         encoder = {"weights": weights} if weights else {"encoder": json.dumps(SMALL), "adaptation": "full"}
-        self.training = {"image_size": 112, "modality": "mr", "epochs": 1000, "num_workers": 0, **encoder}
+        self.training = {"image_size": 112, "epochs": 1000, "num_workers": 0, **encoder}
 
     def call(self, *arguments: str) -> None:
         """Runs ``python -m ...``."""
@@ -96,8 +96,11 @@ def main() -> None:
     if output.exists():
         raise SystemExit(f"{output} is there already; remove it, or name another folder with --output")
     output.mkdir(parents=True)
+    weights = (
+        str(Path(options.weights).resolve()) if options.weights and Path(options.weights).exists() else options.weights
+    )
     started = time.monotonic()
-    demo = Demo(output, options.minutes, options.weights, options.resolution)
+    demo = Demo(output, options.minutes, weights, options.resolution)
     demo.run()
     page = write_page(output, demo.commands, time.monotonic() - started)
     print(f"\nthe demo took {(time.monotonic() - started) / 60:.1f} minutes; read {page}")

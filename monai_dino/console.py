@@ -14,7 +14,7 @@ from monai_dino.errors import MonaiDinoError
 
 __all__ = ["set_up_console"]
 
-_SHOWN = 3  # times that one kind of message is shown
+_SHOWN = 20  # times that one kind of message is shown
 
 
 class _FewOfAKind(logging.Filter):

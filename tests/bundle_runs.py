@@ -47,7 +47,8 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def bundle_arguments(bundle: str, config: str, **settings: Any) -> list[str]:
     """What a user types after ``python`` to run a configuration; ``bundle`` is relative to where they are."""
-    options = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items()]
+    written = {key: "$None" if value is None else value for key, value in settings.items()}
+    options = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in written.items()]
     return [
         *f"-m monai.bundle run --config_file {bundle}/configs/{config}.json --bundle_root {bundle}".split(),
         *options,

@@ -77,7 +77,8 @@ def write_stripes(root: Path, pictures: bool = False) -> Path:
 def write_datalist(root: Path, names: tuple[str, ...], training: list[Any], testing: list[Any]) -> Path:
     """Writes a datalist, without folds in the test set."""
     testing = [{k: v for k, v in item.items() if k != "fold"} for item in testing]
-    content = {"labels": {str(k): name for k, name in enumerate(names)}, "training": training, "testing": testing}
+    labels = {str(k): name for k, name in enumerate(names)}
+    content = {"modality": {"0": "MR"}, "labels": labels, "training": training, "testing": testing}
     path = root / "datalist.json"
     path.write_text(json.dumps(content))
     return path

@@ -44,7 +44,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--mask-suffix", default="_mask", help="what a mask's name has more (default: %(default)s)")
     parser.add_argument("--channels", nargs="+", default=[], help="endings of the files of a multi-channel image")
     parser.add_argument("--label-names", nargs="+", default=[], help="names of the classes, background first for masks")
-    parser.add_argument("--modality", default="", help="modality, such as ct, mr, us (written into the datalist)")
+    parser.add_argument("--modality", default="", help="modality: ct, mr, us, xray or rgb; training goes by it")
     parser.add_argument("--folds", type=int, default=5, help="number of folds (default: %(default)s)")
     parser.add_argument("--test-share", type=float, default=0.0, help="share of the test set (default: none)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
@@ -60,6 +60,8 @@ def _run(options: argparse.Namespace) -> None:
 
     root: Path = options.dataset_dir
     images = root / options.images
+    if options.channels and options.classes not in (None, "folder"):
+        raise DatalistError("--channels: a table of classes names each image itself; leave one of the two out")
     output = options.output or root / "datalist.json"
     if output.exists() and not options.overwrite:
         raise DatalistError(f"{output} is there already; a new split would mix with results of the old (--overwrite)")
@@ -79,6 +81,7 @@ def _run(options: argparse.Namespace) -> None:
         patient_pattern=options.patient_pattern,
         label_names=options.label_names,
         modality=options.modality,
+        channels=options.channels,
     )
     write_datalist(report.content, output, options.overwrite)
     print(f"{report}\nwrote      {output}")

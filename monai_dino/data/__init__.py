@@ -3,10 +3,19 @@
 
 from monai_dino.data.case_dataset import CaseDataset
 from monai_dino.data.cases import CheckClassd, CheckLabeld, LoadCased
-from monai_dino.data.datalist import class_names, find_datalist, load_splits, select_cases
+from monai_dino.data.datalist import load_splits, select_cases
+from monai_dino.data.datalist_file import (
+    channels,
+    check_evaluation,
+    class_names,
+    find_datalist,
+    fingerprint,
+    modality,
+)
 from monai_dino.data.discovery import find_cases
 from monai_dino.data.reading import read_volume
 from monai_dino.data.slice_dataset import SliceDataset
+from monai_dino.data.writing import check_output_dir, write_volume
 
 __all__ = [
     "CaseDataset",
@@ -14,10 +23,16 @@ __all__ = [
     "CheckLabeld",
     "LoadCased",
     "SliceDataset",
+    "channels",
+    "check_evaluation",
+    "check_output_dir",
     "class_names",
     "find_cases",
     "find_datalist",
+    "fingerprint",
     "load_splits",
+    "modality",
     "read_volume",
     "select_cases",
+    "write_volume",
 ]

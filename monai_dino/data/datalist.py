@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_dino.data.datalist_file import find_datalist, read_datalist
 from monai_dino.data.naming import case_name, unique_names
 from monai_dino.errors import DatalistError
 
-__all__ = ["class_names", "find_datalist", "load_splits", "select_cases"]
+__all__ = ["load_splits", "select_cases"]
 
 _SHOWN = 10
-_RESERVED = "mean"  # reports write the mean over classes beside them
 
 
 def load_splits(datalist: str | Path, dataset_dir: str | Path, fold: int | None = 0) -> dict[str, list[dict[str, Any]]]:
@@ -30,14 +29,15 @@ def load_splits(datalist: str | Path, dataset_dir: str | Path, fold: int | None 
             ``validation``, if there is one.
 
     Returns:
-        ``training``, ``validation`` and ``testing``: items with absolute paths and a ``case`` name, unique in the list.
+        ``training``, ``validation`` and ``testing``: items with absolute paths, a ``case`` name that is unique in
+        the list, and a ``patient``, which is the case where none is stated.
 
     Raises:
         DatalistError: when the file is missing or malformed, when files it names are missing (all are named), when the
             fold does not exist, or when a patient or an image is in more than one part.
     """
     path = find_datalist(datalist, dataset_dir)
-    content = _read(path)
+    content = read_datalist(path)
     training = _items(path, content, "training")
     if validation := _items(path, content, "validation"):
         pass
@@ -74,65 +74,6 @@ def select_cases(splits: Mapping[str, list[dict[str, Any]]], part: str) -> list[
     if not splits[part]:
         raise DatalistError(f"split: the datalist has no {part} cases; choose another part, or add cases to it")
     return splits[part]
-
-
-def class_names(datalist: str | Path, dataset_dir: str | Path) -> list[str]:
-    """The names of the classes that a datalist declares.
-
-    Args:
-        datalist: the JSON file.
-        dataset_dir: where it is looked for too.
-
-    Returns:
-        Names by class number, the background first where there is one.
-
-    Raises:
-        DatalistError: when ``labels`` is missing, its keys are not 0, 1, 2, ..., or its names are not distinct.
-    """
-    path = find_datalist(datalist, dataset_dir)
-    labels = _read(path).get("labels")
-    if isinstance(labels, Mapping) and labels and set(labels) == {str(k) for k in range(len(labels))}:
-        names = [str(labels[str(k)]) for k in range(len(labels))]
-        if len(set(names)) < len(names) or _RESERVED in names:
-            raise DatalistError(f"{path}: labels are {names}; give each class a name of its own, none {_RESERVED!r}")
-        return names
-    raise DatalistError(
-        f'{path}: needs "labels" with the keys "0", "1", ... in a row, such as {{"0": "background", "1": "lesion"}}; '
-        f"found {labels!r}"
-    )
-
-
-def find_datalist(datalist: str | Path, dataset_dir: str | Path) -> Path:
-    """Finds a datalist: here, in ``dataset_dir``, or by its name in ``dataset_dir``, when both were moved.
-
-    Args:
-        datalist: path of the JSON file.
-        dataset_dir: folder of the data.
-
-    Returns:
-        Its absolute path.
-
-    Raises:
-        DatalistError: when it is in none of these places.
-    """
-    path, folder = Path(datalist), Path(dataset_dir)
-    for candidate in (path, folder / path, folder / path.name):
-        if candidate.is_file():
-            return candidate.absolute()
-    raise DatalistError(
-        f"datalist: there is no file {path}, neither here nor in {folder}; make one with "
-        f"`python -m monai_dino datalist`"
-    )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DatalistError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise DatalistError(f"{path}: expected an object with a list `training`, found {type(content).__name__}")
-    return content
 
 
 def _items(path: Path, content: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
@@ -177,7 +118,7 @@ def _resolve(path: Path, splits: dict[str, list[dict[str, Any]]], dataset_dir: P
             paths = [dataset_dir / p for p in ([value] if isinstance(value, str) else value)]
             missing += [str(p) for p in paths if not p.exists()]
             item[key] = str(paths[0]) if isinstance(value, str) else [str(p) for p in paths]
-        item["case"] = name
+        item |= {"case": name, "patient": name if item.get("patient") is None else item["patient"]}
     if missing:
         more = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         listed = "\n  ".join(missing[:_SHOWN])

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 from tqdm import tqdm
 
 from monai_dino.data.cases import read_mask
-from monai_dino.data.dicom import is_dicom
 from monai_dino.data.folds import assign_folds
 from monai_dino.data.pairing import Pairing
+from monai_dino.data.patients import number_patients
 from monai_dino.errors import DatalistError
 
 __all__ = ["DatalistReport", "build_datalist", "write_datalist"]
@@ -69,6 +68,7 @@ def build_datalist(
     patient_pattern: str | None = None,
     label_names: Sequence[str] = (),
     modality: str = "",
+    channels: Sequence[str] = (),
 ) -> DatalistReport:
     """Builds a Decathlon/Auto3DSeg datalist.
 
@@ -84,33 +84,22 @@ def build_datalist(
         patient_pattern: regular expression, searched in the path of a case; its first group is the patient.
         label_names: names of the classes, the background first for masks; empty for ``label 1``, ....
         modality: what is written as the modality.
+        channels: endings of the files of a case, written so that inference finds its channels alike.
 
     Returns:
         The datalist with its report.
 
     Raises:
-        DatalistError: when no case is left, when the pattern does not fit a case, or when names are too few.
+        DatalistError: when no case is left, when the pattern does not fit a case, when names are too few, or when
+            numbers between the classes in the masks are missing and no names are given.
         InputError: when a mask cannot be believed.
     """
     if not pairing.images:
         reasons = "; ".join(f"{p.name}: {why}" for p, why in list(pairing.left_out.items())[:3])
         raise DatalistError(f"{dataset_dir}: no image could be paired with a label ({reasons or 'no images found'})")
     paths = [[_relative(p, dataset_dir) for p in images] for images in pairing.images]
-    patients, known = _patients(pairing, paths, patient_pattern)
-    if all(isinstance(label, str) for label in pairing.labels):
-        names = list(label_names) or sorted({str(label) for label in pairing.labels})
-        labels: list[Any] = [_class_number(str(label), names) for label in pairing.labels]
-        strata = list(labels)
-    else:
-        masks = [label for label in pairing.labels if isinstance(label, list)]
-        highest = max(_highest_class(paths) for paths in tqdm(masks, desc="Reading masks", unit="case"))
-        names = list(label_names) or ["background", *(f"label {k}" for k in range(1, highest + 1))]
-        if len(names) <= highest:
-            raise DatalistError(
-                f"label names: {len(names)} given ({', '.join(names)}), but a mask holds class {highest}"
-            )
-        labels = [_one_or_list([_relative(p, dataset_dir) for p in label]) for label in masks]
-        strata = [0] * len(labels)
+    patients, known = number_patients(pairing, paths, patient_pattern)
+    names, labels, strata = _labels(pairing, dataset_dir, label_names)
     assigned = assign_folds(patients, strata, folds, test_share, seed)
     content: dict[str, Any] = {
         "name": dataset_dir.resolve().name,
@@ -119,6 +108,8 @@ def build_datalist(
         "training": [],
         "testing": [],
     }
+    if channels:
+        content["channels"] = list(channels)
     for image, label, patient, fold in zip(paths, labels, patients, assigned, strict=True):
         item = {"image": _one_or_list(image), "label": label, "patient": patient}
         content["testing" if fold is None else "training"].append(item if fold is None else item | {"fold": fold})
@@ -160,32 +151,36 @@ def _class_number(label: str, names: Sequence[str]) -> int:
     return names.index(label)
 
 
-def _patients(pairing: Pairing, paths: list[list[str]], pattern: str | None) -> tuple[list[str], bool]:
-    stated: list[str | None] = list(pairing.patients)
-    if pattern is not None:
-        try:
-            matches = [re.search(pattern, p[0]) for p in paths]
-        except re.error as error:
-            raise DatalistError(f"patient pattern {pattern!r}: not a regular expression ({error})") from None
-        if without := [p[0] for p, m in zip(paths, matches, strict=True) if m is None or not m.groups()]:
-            raise DatalistError(f"patient pattern {pattern!r}: no group of it fits {without[0]} ({len(without)} cases)")
-        stated = [m[1] if m else None for m in matches]
-    elif not any(stated):
-        stated = [_dicom_patient(images[0]) for images in pairing.images]
-    keys = [s if s is not None else f"case {i}" for i, s in enumerate(stated)]
-    numbers = {key: f"p{n:04d}" for n, key in enumerate(dict.fromkeys(keys))}
-    return [numbers[k] for k in keys], all(s is not None for s in stated)
+def _labels(pairing: Pairing, dataset_dir: Path, given: Sequence[str]) -> tuple[list[str], list[Any], list[int]]:
+    """Names of the classes, labels as they stand in the datalist, and strata for the split."""
+    if all(isinstance(label, str) for label in pairing.labels):
+        names = list(given) or sorted({str(label) for label in pairing.labels})
+        numbers = [_class_number(str(label), names) for label in pairing.labels]
+        return names, numbers, numbers
+    masks = [label for label in pairing.labels if isinstance(label, list)]
+    found = [_classes(paths) for paths in tqdm(masks, desc="Reading masks", unit="case")]
+    labels = [_one_or_list([_relative(p, dataset_dir) for p in label]) for label in masks]
+    strata = [int(len(classes - {0}) > 0) for classes in found]  # cases without findings in each fold alike
+    return _mask_names({0}.union(*found), given), labels, strata
 
 
-def _dicom_patient(path: Path) -> str | None:
-    from pydicom import dcmread
-
-    first = next((p for p in sorted(path.iterdir()) if is_dicom(p)), None) if path.is_dir() else path
-    if first is None or not is_dicom(first):
-        return None
-    value = dcmread(first, stop_before_pixels=True, specific_tags=["PatientID"]).get("PatientID")
-    return str(value) if value else None
+def _classes(label: Sequence[Path]) -> set[int]:
+    return {int(value) for value in read_mask(label).unique()}
 
 
-def _highest_class(label: Sequence[Path]) -> int:
-    return int(read_mask(label).max())
+def _mask_names(found: set[int], given: Sequence[str]) -> list[str]:
+    highest = max(found)
+    if not given and (gaps := sorted(set(range(highest)) - found)):
+        raise DatalistError(
+            f"masks: hold the values {_listed(found)}, but never {_listed(gaps)}; correct them, or name every class "
+            f"from 0 to {highest} (--label-names)"
+        )
+    names = list(given) or ["background", *(f"label {k}" for k in range(1, highest + 1))]
+    if len(names) <= highest:
+        raise DatalistError(f"label names: {len(names)} given ({', '.join(names)}), but a mask holds class {highest}")
+    return names
+
+
+def _listed(values: Iterable[int]) -> str:
+    ordered = sorted(values)
+    return ", ".join(map(str, ordered[:_SHOWN])) + (", ..." if len(ordered) > _SHOWN else "")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,12 @@ from monai_dino.errors import InputError
 
 __all__ = ["Series", "is_dicom", "one_series", "series_in"]
 
+_LOGGER = logging.getLogger(__name__)
+
 _EVEN = 0.1  # share by which a distance between slices may differ from the others
 _SIZE = ("Rows", "Columns", "NumberOfFrames")
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient")
+_ORDER = ("InstanceNumber", "SpacingBetweenSlices", "SliceThickness")
 _SCALE = ("RescaleSlope", "RescaleIntercept", "BitsAllocated", "PixelRepresentation")
 
 
@@ -27,7 +31,7 @@ class Series:
     Attributes:
         files: its DICOM image files, in the order of the slices.
         step: way from each slice to the next in DICOM's coordinates (LPS, mm), which leaves the normal of the slices
-            when the gantry was tilted; ``None`` for a single file, or where the files do not state their place.
+            when the gantry was tilted; ``None`` for a single file.
         one_scale: whether all files have the same rescaling and type of voxels.
     """
 
@@ -52,7 +56,7 @@ def is_dicom(path: Path) -> bool:
         return True
     if path.suffix and not path.suffix[1:].isdigit():  # names such as 1.2.840.113 have a "suffix" of digits
         return False
-    if path.name == "DICOMDIR":
+    if path.name == "DICOMDIR" or not path.is_file():
         return False
     with path.open("rb") as stream:
         return stream.read(132)[128:] == b"DICM"
@@ -91,7 +95,8 @@ def series_in(folder: Path) -> dict[str, list[Path]]:
 def one_series(folder: Path) -> Series:
     """The single series of a folder, after a check that its files are one evenly spaced stack.
 
-    Slices are ordered by their place; by instance number and name where no file states its place.
+    Slices are ordered by their place; where no file states its place, by instance number, and their distance is the
+    stated one, or 1 mm, which is logged.
 
     Args:
         folder: the folder.
@@ -101,7 +106,8 @@ def one_series(folder: Path) -> Series:
 
     Raises:
         InputError: when the folder holds no series or several, or when the slices differ in size, spacing or
-            orientation, have several frames, lie twice at one place, or are not evenly spaced, as when one is missing.
+            orientation, have several frames, lie twice at one place, or are not evenly spaced, as when one is missing;
+            when nothing says that, or in which order, they belong together.
     """
     series = series_in(folder)
     if len(series) != 1:
@@ -109,28 +115,41 @@ def one_series(folder: Path) -> Series:
             f"{folder}: holds {len(series)} DICOM series, expected one; put the files of each series into a folder of "
             f"its own"
         )
-    files = next(iter(series.values()))
-    return _stack(folder, files) if len(files) > 1 else Series(files)
+    uid, files = next(iter(series.items()))
+    return _stack(folder, files, uid) if len(files) > 1 else Series(files)
 
 
-def _stack(folder: Path, files: Sequence[Path]) -> Series:
+def _stack(folder: Path, files: Sequence[Path], uid: str) -> Series:
     from pydicom import dcmread
 
-    tags = [*_SIZE, *_PLACE, *_SCALE, "PixelSpacing", "InstanceNumber"]
+    tags = [*_SIZE, *_PLACE, *_SCALE, "PixelSpacing", *_ORDER]
     headers = [dcmread(f, stop_before_pixels=True, specific_tags=list(tags)) for f in files]
     _check_sizes(folder, files, headers)
     one_scale = len({tuple(str(h.get(tag)) for tag in _SCALE) for h in headers}) == 1
     placed = [all(h.get(tag) for tag in _PLACE) for h in headers]
     if not any(placed):
-        numbers = [int(h.get("InstanceNumber") or 0) for h in headers]
-        order = sorted(range(len(files)), key=lambda i: (numbers[i], files[i]))
-        return Series([files[i] for i in order], None, one_scale)
+        numbers = [h.get("InstanceNumber") for h in headers]
+        if not uid or None in numbers or len(set(numbers)) < len(numbers):
+            raise InputError(
+                f"{folder}: its {len(files)} files state neither their places nor a series with an order of slices, so "
+                f"they may be pictures of their own; put each into a folder of its own, or convert the volume to NIfTI"
+            )
+        order = sorted(range(len(files)), key=lambda i: int(numbers[i]))
+        return Series([files[i] for i in order], np.array([0, 0, _stated_distance(folder, headers[0])]), one_scale)
     if not all(placed):
         without = files[placed.index(False)].name
         raise InputError(f"{folder}: {without} does not state its place in the patient, but others do; take it out")
     order = _check_places(folder, files, headers)
     first, last = (np.array(headers[i].ImagePositionPatient, dtype=float) for i in (order[0], order[-1]))
     return Series([files[i] for i in order], (last - first) / (len(files) - 1), one_scale)
+
+
+def _stated_distance(folder: Path, header: Any) -> float:
+    for tag in ("SpacingBetweenSlices", "SliceThickness"):
+        if (value := float(header.get(tag) or 0)) > 0:
+            return value
+    _LOGGER.warning("%s: states no place and no distance of its slices; 1 mm is assumed", folder)
+    return 1.0
 
 
 def _check_sizes(folder: Path, files: Sequence[Path], headers: Sequence[Any]) -> None:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from monai_dino.data.dicom import is_dicom, series_in
 from monai_dino.data.formats import IMAGE_SUFFIXES
+from monai_dino.data.grouping import group_channels
 from monai_dino.data.naming import case_name, unique_names
 from monai_dino.errors import DatalistError, InputError
 
@@ -67,11 +69,13 @@ def find_images(folder: str | Path) -> Discovery:
     return found
 
 
-def find_cases(folder: str | Path) -> list[dict[str, Any]]:
+def find_cases(folder: str | Path, channels: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Finds unlabelled cases in a folder, for inference.
 
     Args:
         folder: where to look, or a single image file.
+        channels: endings, after ``_``, of the files that make up one image, in order, as in the datalist that the
+            network was trained on; empty where each file is one.
 
     Returns:
         Items with ``image`` and a unique ``case`` name.
@@ -81,19 +85,22 @@ def find_cases(folder: str | Path) -> list[dict[str, Any]]:
             would look like one without findings.
     """
     root = Path(folder)
-    if root.is_file():
+    if root.is_file() and not channels:
         return [{"image": str(root), "case": case_name(root.name)}]
     found = find_images(root)
+    grouped = group_channels(found.images, root, channels, found.left_out) if channels else {}
     if found.left_out:
         listed = "\n  ".join(f"{path}: {why}" for path, why in found.left_out.items())
         raise DatalistError(f"{root}: not every image can be taken:\n  {listed}")
     if not found.images:
         raise DatalistError(f"{root}: no images here; known are DICOM series and {', '.join(IMAGE_SUFFIXES)}")
+    if channels:
+        return [
+            {"image": [str(path) for path in paths], "case": name}
+            for paths, name in zip(grouped.values(), unique_names(list(grouped)), strict=True)
+        ]
     relative = [case_name(path.relative_to(root)) if path != root else root.resolve().name for path in found.images]
-    items = [
-        {"image": str(path), "case": name} for path, name in zip(found.images, unique_names(relative), strict=True)
-    ]
-    return items
+    return [{"image": str(path), "case": name} for path, name in zip(found.images, unique_names(relative), strict=True)]
 
 
 def _add_series(folder: Path, found: Discovery) -> None:

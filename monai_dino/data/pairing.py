@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from monai_dino.data.discovery import find_images
-from monai_dino.data.formats import strip_suffix
+from monai_dino.data.grouping import group_channels, stem_in
 from monai_dino.errors import DatalistError
 
 __all__ = ["Pairing", "pair_classes", "pair_masks", "pair_table"]
@@ -65,14 +65,14 @@ def pair_masks(images: Path, masks: Path | None, mask_suffix: str, channels: Seq
     result.left_out |= found_masks.left_out
     by_base: dict[str, list[Path]] = defaultdict(list)
     for path in found_masks.images:
-        stem = _stem(path, masks or images)
+        stem = stem_in(masks or images, path)
         if ending and (match := ending.match(stem)):
             by_base[match["base"]].append(path)
         elif masks is not None:
             by_base[stem].append(path)
     used_as_mask = {p for paths in by_base.values() for p in paths}
     pictures = [p for p in found.images if p not in used_as_mask]
-    for base, paths in _group_channels(pictures, images, channels, result.left_out).items():
+    for base, paths in group_channels(pictures, images, channels, result.left_out).items():
         if base in by_base:
             result.add(paths, sorted(by_base.pop(base)))
         else:
@@ -96,7 +96,7 @@ def pair_classes(images: Path, channels: Sequence[str] = ()) -> Pairing:
     """
     found = find_images(images)
     result = Pairing(left_out=dict(found.left_out))
-    for paths in _group_channels(found.images, images, channels, result.left_out).values():
+    for paths in group_channels(found.images, images, channels, result.left_out).values():
         inside = paths[0].relative_to(images).parts
         if len(inside) < 2:
             result.left_out[paths[0]] = "not in a class folder"
@@ -124,7 +124,7 @@ def pair_table(images: Path, table: Path) -> Pairing:
     names: dict[str, set[Path]] = defaultdict(set)
     for path in found.images:
         names[path.relative_to(images).as_posix()].add(path)
-        names[_stem(path, images)].add(path)
+        names[stem_in(images, path)].add(path)
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
@@ -150,33 +150,3 @@ def pair_table(images: Path, table: Path) -> Pairing:
             result.add([*files], label, row.get("patient") or None)
     result.left_out |= {p: f"not named in {table.name}" for p in found.images if p not in taken}
     return result
-
-
-def _stem(path: Path, root: Path) -> str:
-    relative = PurePosixPath(path.relative_to(root).as_posix())
-    return (relative.parent / strip_suffix(relative.name)).as_posix()
-
-
-def _group_channels(
-    paths: Sequence[Path], root: Path, channels: Sequence[str], left_out: dict[Path, str]
-) -> dict[str, list[Path]]:
-    groups: dict[str, dict[str, Path]] = defaultdict(dict)
-    for path in paths:
-        stem = _stem(path, root)
-        fitting = [c for c in channels if stem.endswith("_" + c)]
-        if channels and not fitting:
-            left_out[path] = f"its name ends in none of {', '.join('_' + c for c in channels)}"
-            continue
-        channel = max(fitting, key=len, default="")
-        parts = groups[stem.removesuffix("_" + channel) if channel else stem]
-        if channel in parts:
-            left_out[path] = f"{parts[channel].name} has the same name"
-        else:
-            parts[channel] = path
-    whole = {}
-    for base, parts in groups.items():
-        if missing := [c for c in channels if c not in parts]:
-            left_out |= {p: f"its case lacks the channels {', '.join(missing)}" for p in parts.values()}
-        else:
-            whole[base] = [parts[c] for c in channels or [""]]
-    return whole

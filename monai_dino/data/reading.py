@@ -22,6 +22,7 @@ from monai_dino.errors import InputError
 
 __all__ = ["read_volume"]
 
+_EXIF_ORIENTATION = 0x0112
 _PICTURE_MODES = ("1", "L", "I;16", "I", "F", "RGB", "P")
 
 
@@ -41,8 +42,9 @@ def read_volume(path: str | Path) -> MetaTensor:
 
     Raises:
         InputError: when the file is missing, truncated, damaged (a gzip checksum that does not hold included) or of an
-            unknown kind; when the volume has more than three dimensions, or a picture several pages; when its affine is
-            not finite or not invertible; when a voxel is not finite. The message names the file and what to do.
+            unknown kind; when the volume has more than three dimensions; when a picture has several pages, or is to be
+            turned according to its EXIF data; when its affine is not finite or not invertible; when a voxel is not
+            finite. The message names the file and what to do.
     """
     path = Path(path)
     if not path.exists():
@@ -123,6 +125,8 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
 def _plain_picture(path: Path, image: Any) -> Any:
     if (pages := getattr(image, "n_frames", 1)) > 1:
         raise InputError(f"{path}: a picture of {pages} pages; save each as a file of its own, or the stack as NIfTI")
+    if (turned := image.getexif().get(_EXIF_ORIENTATION, 1)) > 1:
+        raise InputError(f"{path}: its EXIF data say that it is to be turned (orientation {turned}); save it upright")
     if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
         image = image.convert("RGB")  # fully opaque, so nothing is lost
     if image.mode == "LA" and image.getextrema()[1] == (255, 255):

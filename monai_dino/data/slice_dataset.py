@@ -27,7 +27,7 @@ class SliceDataset(Dataset[Any]):
     Args:
         cases: prepared cases, such as a :class:`CaseDataset`, with ``image`` ``(C, H, W, D)``.
         transform: augmentation of one sample; its random state is set before each call.
-        samples: samples of an epoch, which are drawn. ``None`` takes every slice once, in order, or draws as many as
+        samples: samples of an epoch, which are drawn. ``None`` takes every slice once, or draws as many as
             there are slices where ``labelled_share`` is given.
         labelled_share: share of the drawn samples that have a label in their slice; the others are drawn from the rest.
             ``None`` draws all slices alike.

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-__all__ = ["write_volume"]
+from monai_dino.errors import ConfigurationError
+
+__all__ = ["check_output_dir", "write_volume"]
 
 
 def write_volume(volume: MetaTensor, path: str | Path) -> None:
@@ -34,3 +36,20 @@ def write_volume(volume: MetaTensor, path: str | Path) -> None:
     partial = path.with_name(path.name.removesuffix(suffix) + ".part" + suffix)
     nib.save(image, partial)
     os.replace(partial, path)
+
+
+def check_output_dir(output_dir: str | Path, dataset_dir: str | Path) -> None:
+    """Checks that results do not get among the input, where the next run would take them for cases.
+
+    Args:
+        output_dir: folder of the results.
+        dataset_dir: folder of the input, or a single file.
+
+    Raises:
+        ConfigurationError: when the results would lie in the folder of the input.
+    """
+    source, results = Path(dataset_dir).resolve(), Path(output_dir).resolve()
+    if source.is_dir() and results.is_relative_to(source):
+        raise ConfigurationError(
+            f"output_dir: {results} lies in the folder of the input, {source}; give another folder"
+        )

@@ -23,7 +23,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class BestModelHandler:
-    """Writes the state dict whenever the key metric of validation is the highest so far.
+    """Writes the state dict whenever the key metric of validation is the highest so far, or has never been defined.
 
     The file is written beside its place and then renamed, so that an interruption leaves the previous one whole.
     MONAI's bundle commands (``ckpt_export``, ...) read it. Only the first process of a distributed run writes.
@@ -39,7 +39,6 @@ class BestModelHandler:
         self.path = Path(path)
         self.settings = settings
         self.best = -math.inf
-        self.saved = False
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler.
@@ -62,9 +61,9 @@ class BestModelHandler:
                 engine.state.key_metric_name,
             )
             value = -math.inf
-        if self.saved and value <= self.best:
-            return
-        self.best, self.saved = value, True
+        if value < self.best or (value == self.best and math.isfinite(value)):
+            return  # while it is undefined the latest network is kept
+        self.best = value
         if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
             return
         inner = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network

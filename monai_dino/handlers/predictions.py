@@ -17,6 +17,7 @@ from skimage.io import imsave
 from tqdm import tqdm
 
 from monai_dino.data.writing import write_volume
+from monai_dino.errors import ConfigurationError
 from monai_dino.visualize.overlay import mask_sheet
 
 __all__ = ["ClassificationWriter", "SegmentationWriter"]
@@ -26,6 +27,7 @@ class _Writer:
     def __init__(self, output_dir: str | Path, class_names: Sequence[str]) -> None:
         self.output_dir = Path(output_dir)
         self.class_names = list(class_names)
+        self.table = self.output_dir / "predictions.csv"
         self.rows: list[dict[str, Any]] = []
         self.bar: Any = None
 
@@ -38,10 +40,12 @@ class _Writer:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
         engine.add_event_handler(Events.COMPLETED, self._finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def _start(self, engine: Engine) -> None:
         self.rows = []
         self.output_dir.mkdir(parents=True, exist_ok=True)
+        self.table.unlink(missing_ok=True)  # it would not be that of the new predictions
         cases = len(engine.state.dataloader.dataset)
         self.bar = tqdm(total=cases, desc="Predicting", unit="case")
 
@@ -55,23 +59,32 @@ class _Writer:
 
     def _finish(self, engine: Engine) -> None:
         self.bar.close()
-        table = self.output_dir / "predictions.csv"
-        partial = table.with_name(table.name + ".part")
+        if not self.rows:
+            return
+        partial = self.table.with_name(self.table.name + ".part")
         with partial.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, fieldnames=list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(partial, table)
-        print(f"wrote {len(self.rows)} predictions to {self.output_dir} and a table of them to {table}")
+        os.replace(partial, self.table)
+        print(f"wrote {len(self.rows)} predictions to {self.output_dir} and a table of them to {self.table}")
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        if self.bar is not None:
+            self._finish(engine)
+        raise error
 
 
 class SegmentationWriter(_Writer):
     """Writes each prediction as NIfTI on the grid of its input, a picture of it, and a table of the volumes.
 
     Args:
-        output_dir: folder; ``<case>_seg.nii.gz`` or ``<case>_prob.nii.gz`` and ``<case>.png`` go into it.
+        output_dir: folder; ``<case>_seg.nii.gz`` or ``<case>_prob.nii.gz`` and ``<case>_seg.png`` go into it.
         class_names: names of the classes, the background first.
         native_key: key of the prediction on the input's own grid.
+
+    Raises:
+        ConfigurationError: while it runs, for predictions that are neither labels nor probabilities.
     """
 
     def __init__(self, output_dir: str | Path, class_names: Sequence[str], native_key: str = "pred_native") -> None:
@@ -81,12 +94,16 @@ class SegmentationWriter(_Writer):
     def _write(self, case: str, output: dict[str, Any]) -> dict[str, Any]:
         native, prediction = output[self.native_key], output["pred"].as_subclass(torch.Tensor).cpu()
         probabilities = prediction.shape[0] > 1
+        if probabilities and not (float(prediction.min()) >= 0 and float(prediction.max()) <= 1.001):
+            raise ConfigurationError("output: expected labels or probabilities, found values that are neither")
         path = self.output_dir / f"{case}_{'prob' if probabilities else 'seg'}.nii.gz"
         write_volume(native, path)
         mask = prediction.argmax(dim=0) if probabilities else prediction[0]
         spacing = affine_to_spacing(output["image"].affine).tolist()
         image = output["image"].as_subclass(torch.Tensor)[0].cpu()
-        imsave(self.output_dir / f"{case}.png", mask_sheet(image, [mask], spacing), check_contrast=False)
+        picture = self.output_dir / f"{case}_seg.png"
+        imsave(picture.with_suffix(".part.png"), mask_sheet(image, [mask], spacing), check_contrast=False)
+        os.replace(picture.with_suffix(".part.png"), picture)
         voxel = abs(float(torch.det(output["image"].affine[:3, :3])))
         volumes = {f"{name}_mm3": voxel * int((mask == k).sum()) for k, name in enumerate(self.class_names) if k}
         return {"file": path.name} | volumes

@@ -64,7 +64,7 @@ class ProgressHandler:
     def _start(self, engine: Engine) -> None:
         self.started = time.monotonic()
         self.steps = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
-        network = engine.network
+        network = getattr(engine.network, "module", engine.network)  # inside one for distributed training
         print(f"{type(network).__name__}: {count_parameters(network)}")
         self.bar = tqdm(total=self.steps, desc="Training", unit="step", dynamic_ncols=True)
 

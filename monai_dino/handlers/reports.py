@@ -42,7 +42,7 @@ class _ReportHandler:
     def _gather(self, engine: Engine) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
             case = str(batch["case"])
-            who = {"case": case, "patient": str(batch.get("patient") or case)}
+            who = {"case": case, "patient": str(batch.get("patient", case))}
             self.rows += [who | row for row in self._measure(output)]
 
     def _measure(self, output: dict[str, Any]) -> list[dict[str, Any]]:

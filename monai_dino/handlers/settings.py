@@ -28,21 +28,26 @@ def save_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
     os.replace(partial, path)
 
 
-def load_settings(path: str | Path, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Reads settings; where there are none yet, the defaults are returned.
+def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads the settings beside a network; where there is no network yet, the defaults are returned.
 
     Args:
-        path: file written by :func:`save_settings`.
+        checkpoint: file of the network; its settings are in ``settings.json`` in the same folder.
         defaults: values for settings that the file does not have.
 
     Returns:
         The settings.
 
     Raises:
-        ConfigurationError: when the file is there, but damaged.
+        ConfigurationError: when the network is there, but its settings are not, or are damaged; with defaults in their
+            place its output could mean nothing.
     """
-    path = Path(path)
+    path = Path(checkpoint).with_name("settings.json")
     if not path.is_file():
+        if Path(checkpoint).is_file():
+            raise ConfigurationError(
+                f"{path}: the settings that {Path(checkpoint).name} was trained with are not here; copy them beside it"
+            )
         return dict(defaults)
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 from ignite.engine import Engine, Events
+from monai.engines import Evaluator
 from monai.handlers import ValidationHandler
+
+from monai_dino.errors import ConfigurationError
 
 __all__ = ["EndingValidationHandler"]
 
@@ -18,7 +21,15 @@ class EndingValidationHandler(ValidationHandler):
     Args:
         interval: epochs between validations.
         validator: runs the validation.
+
+    Raises:
+        ConfigurationError: for an interval below 1.
     """
+
+    def __init__(self, interval: int, validator: Evaluator | None = None) -> None:
+        if interval < 1:
+            raise ConfigurationError(f"val_interval={interval}: expected at least 1 epoch")
+        super().__init__(interval, validator)
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler.

@@ -35,7 +35,8 @@ class SlicewiseInferer(Inferer):
         precision: ``auto``, ``fp32`` or ``bf16``; see :func:`monai_dino.inferers.autocast`.
 
     Raises:
-        ConfigurationError: for an unknown output or precision, or a batch size below 1.
+        ConfigurationError: for an unknown output or precision, a batch size below 1, or a slice size that is not two
+            numbers.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class SlicewiseInferer(Inferer):
             raise ConfigurationError(f"output: unknown {output!r}, expected one of {', '.join(get_args(SliceOutput))}")
         if batch_size < 1:
             raise ConfigurationError(f"batch_size must be at least 1, got {batch_size}")
+        _check_slice_size(slice_size)
         check_precision(precision)
         self.batch_size = batch_size
         self.output = output
@@ -123,3 +125,14 @@ class SlicewiseInferer(Inferer):
         if self.output == "labels":
             return logits.argmax(dim=1, keepdim=True).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
         return logits
+
+
+def _check_slice_size(slice_size: Any) -> None:
+    if slice_size is None:
+        return
+    sizes = list(slice_size) if isinstance(slice_size, (list, tuple)) else []
+    if len(sizes) != 2 or not all(isinstance(s, int) and s > 0 for s in sizes):
+        raise ConfigurationError(
+            f"slice_size={slice_size!r}: expected height and width, such as [96, 96] (on the command line, none is "
+            f"written '$None')"
+        )

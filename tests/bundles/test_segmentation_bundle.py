@@ -42,7 +42,13 @@ def test_command_lines_of_the_documentation(tmp_path: Path) -> None:
     copied = command(*["-m", "monai_dino", "bundles", "dino_segmentation", "my_model"], cwd=here)
     assert copied.returncode == 0, copied.stderr
     bundle = here / "my_model"
-    settings = {"encoder": TINY["dinov2"], "adaptation": "full", "image_size": 28, "epochs": 2, "samples_per_epoch": 16}
+    settings = {
+        "encoder": TINY["dinov2"],
+        "adaptation": "full",
+        "image_size": None,
+        "epochs": 2,
+        "samples_per_epoch": 16,
+    }
     where = {"dataset_dir": str(data)}
     trained = command(*bundle_arguments("my_model", "train", **where, **settings), cwd=here)
     assert trained.returncode == 0, trained.stderr[-2000:]
@@ -57,7 +63,7 @@ def test_command_lines_of_the_documentation(tmp_path: Path) -> None:
     assert len(read_table(bundle / "runs" / "training.csv")) == 2
     kept = json.loads((bundle / "models" / "settings.json").read_text())
     assert kept["class_names"] == ["background", "ball"]
-    assert (kept["decoder"], kept["modality"], kept["image_size"], kept["fold"]) == ("guided", "mr", 28, 0)
+    assert (kept["decoder"], kept["modality"], kept["image_size"], kept["fold"]) == ("guided", "mr", None, 0)
 
     evaluated = command(*bundle_arguments("my_model", "evaluate", **where, split="testing"), cwd=here)
     assert evaluated.returncode == 0, evaluated.stderr[-2000:]
@@ -69,7 +75,7 @@ def test_command_lines_of_the_documentation(tmp_path: Path) -> None:
     applied = command(*bundle_arguments("my_model", "inference", **new), cwd=here)
     assert applied.returncode == 0, applied.stderr[-2000:]
     assert "wrote 6 predictions to results" in applied.stdout
-    names = {f"case{k}{end}" for k in range(6) for end in ("_seg.nii.gz", ".png")}
+    names = {f"case{k}{end}" for k in range(6) for end in ("_seg.nii.gz", "_seg.png")}
     assert {p.name for p in (here / "results").iterdir()} == names | {"predictions.csv"}
     assert {p.name for p in here.iterdir()} == {"my_model", "results"}
     assert {p.name for p in bundle.iterdir()} == {"configs", "docs", "LICENSE", "models", "runs", "eval"}
@@ -259,7 +265,7 @@ def test_probabilities_sum_to_one_and_peak_at_the_labels(mixed: tuple[Path, Any]
 
 def test_a_single_file_is_a_case(mixed: tuple[Path, Any], trained_segmenter: Path, tmp_path: Path) -> None:
     run_bundle(trained_segmenter, "inference", dataset_dir=mixed[0] / "picture.png", output_dir=tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {"picture_seg.nii.gz", "picture.png", "predictions.csv"}
+    assert {p.name for p in tmp_path.iterdir()} == {"picture_seg.nii.gz", "picture_seg.png", "predictions.csv"}
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_dino.data.datalist import class_names, find_datalist, load_splits, select_cases
+from monai_dino.data.datalist import load_splits, select_cases
 from monai_dino.errors import DatalistError
 
 Write = Callable[..., Path]
@@ -207,36 +207,3 @@ def test_parts_are_taken_by_name() -> None:
         select_cases(splits, "test")
     with pytest.raises(DatalistError, match="the datalist has no validation cases; choose another part"):
         select_cases(splits, "validation")
-
-
-@pytest.mark.parametrize("count", [1, 2, 12])
-def test_names_of_classes_in_their_order(count: int, write: Write, tmp_path: Path) -> None:
-    labels = {str(k): f"class {k}" for k in reversed(range(count))}
-    assert class_names(write({"labels": labels}), tmp_path) == [f"class {k}" for k in range(count)]
-
-
-@pytest.mark.parametrize("labels", [None, {}, [], ["a", "b"], {"1": "a"}, {"0": "a", "2": "b"}, {"a": 0}, "ab"])
-def test_names_that_are_none(labels: Any, write: Write, tmp_path: Path) -> None:
-    path = write({"training": []} if labels is None else {"labels": labels}, files=False)
-    with pytest.raises(DatalistError, match=r'datalist\.json: needs "labels" with the keys "0", "1", ... in a row'):
-        class_names(path, tmp_path)
-
-
-@pytest.mark.parametrize("names", [["background", "lesion", "lesion"], ["background", "mean"]])
-def test_class_names_are_distinct(names: list[str], tmp_path: Path) -> None:
-    (tmp_path / "d.json").write_text(json.dumps({"labels": {str(k): name for k, name in enumerate(names)}}))
-    with pytest.raises(DatalistError, match="give each class a name of its own, none 'mean'"):
-        class_names(tmp_path / "d.json", tmp_path)
-
-
-def test_datalist_is_found_where_it_was_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here, data = tmp_path / "here", tmp_path / "data"
-    for folder in (here, data / "lists"):
-        folder.mkdir(parents=True)
-    monkeypatch.chdir(here)
-    (data / "moved.json").touch()
-    (data / "lists" / "d.json").touch()
-    assert find_datalist("lists/d.json", data) == data / "lists" / "d.json"
-    assert find_datalist("/elsewhere/moved.json", data) == data / "moved.json"
-    (here / "moved.json").touch()
-    assert find_datalist("moved.json", data) == here / "moved.json"

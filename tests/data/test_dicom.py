@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from monai_dino.data.dicom import is_dicom, one_series, series_in
+from monai_dino.data.reading import read_volume
 from monai_dino.errors import InputError
 
 VOXELS = np.random.default_rng(0).integers(0, 100, (5, 7, 4)).astype("<i2")
@@ -92,7 +93,29 @@ def test_without_places_the_instance_number_orders(missing: str, tmp_path: Path)
     files = write_series(tmp_path, VOXELS, **{missing: None}, InstanceNumber=numbers)
     series = one_series(tmp_path)
     assert series.files == [files[1], files[3], files[0], files[2]]
-    assert series.step is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "distance"),
+    [({"SpacingBetweenSlices": 5, "SliceThickness": 3}, 5), ({"SliceThickness": 3}, 3), ({}, 1)],
+)
+def test_without_places_the_stated_distance_counts(
+    tags: dict[str, Any], distance: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_series(tmp_path, VOXELS, ImagePositionPatient=None, **tags)
+    series = one_series(tmp_path)
+    assert series.step is not None
+    assert series.step.tolist() == [0, 0, distance]
+    assert ("1 mm is assumed" in caplog.text) == (not tags)
+    assert read_volume(tmp_path).affine[2, 2] == distance
+
+
+@pytest.mark.parametrize(
+    "tags", [{"InstanceNumber": 1}, {"InstanceNumber": None}, {"SeriesInstanceUID": None}], ids=lambda t: next(iter(t))
+)
+def test_pictures_that_nothing_joins_are_no_volume(tags: dict[str, Any], tmp_path: Path) -> None:
+    write_series(tmp_path, VOXELS, ImagePositionPatient=None, **tags)
+    refused(tmp_path, "state neither their places nor a series with an order of slices")
 
 
 @pytest.mark.parametrize(

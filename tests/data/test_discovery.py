@@ -94,3 +94,14 @@ def test_no_case_is_left_out_silently(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     with pytest.raises(DatalistError, match=r"not every image can be taken:\n.*mixed: holds 2 DICOM series"):
         find_cases(tmp_path)
+
+
+def test_files_of_a_case_are_its_channels(tmp_path: Path) -> None:
+    for name in ("b_t2", "b_flair", "a_t2", "a_flair"):
+        (tmp_path / f"{name}.nii").touch()
+    assert find_cases(tmp_path, ["flair", "t2"]) == [
+        {"image": [str(tmp_path / f"{case}_{end}.nii") for end in ("flair", "t2")], "case": case} for case in "ab"
+    ]
+    (tmp_path / "a_t2.nii").unlink()
+    with pytest.raises(DatalistError, match=r"a_flair\.nii: its case lacks the channels t2"):
+        find_cases(tmp_path, ["flair", "t2"])

@@ -519,3 +519,12 @@ def test_compressed_dicom(name: str) -> None:
 def test_colour_dicom_has_three_channels() -> None:
     path = shipped("SC_rgb_rle.dcm")
     assert np.array_equal(read_volume(path).numpy()[..., 0], pydicom.dcmread(path).pixel_array.transpose(2, 1, 0))
+
+
+def test_picture_that_is_to_be_turned(tmp_path: Path) -> None:
+    """Its mask, drawn in a viewer that turns it, would lie across it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "phone.jpg", exif=exif)
+    with pytest.raises(InputError, match=r"phone\.jpg: its EXIF data say .* \(orientation 6\); save it upright"):
+        read_volume(tmp_path / "phone.jpg")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 
 from monai_dino.data.reading import read_volume
-from monai_dino.data.writing import write_volume
+from monai_dino.data.writing import check_output_dir, write_volume
+from monai_dino.errors import ConfigurationError
 
 AFFINE = np.array([[-0.8, 0, 0, 10], [0, 0.9, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]])
 
@@ -86,3 +87,14 @@ def test_an_interrupted_write_leaves_the_previous_file(tmp_path: Path, monkeypat
 def test_names_with_dots(tmp_path: Path) -> None:
     write_volume(volume_of(torch.ones(1, 5, 6, 4)), tmp_path / "1.2.840.nii.gz")
     assert os.listdir(tmp_path) == ["1.2.840.nii.gz"]
+
+
+def test_results_do_not_get_among_the_input(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for results in (source, source / "out", tmp_path / "in" / ".." / "in" / "x"):
+        with pytest.raises(ConfigurationError, match=r"output_dir: .* lies in the folder of the input"):
+            check_output_dir(results, source)
+    check_output_dir(tmp_path / "out", source)
+    (source / "a.png").touch()
+    check_output_dir(source, source / "a.png")

@@ -15,6 +15,7 @@ from monai.transforms import Compose, CopyItemsd, Invertd
 from skimage.io import imread
 from torch import nn
 
+from monai_dino.errors import ConfigurationError
 from monai_dino.handlers import ClassificationWriter, SegmentationWriter
 from monai_dino.inferers import SlicewiseInferer
 from monai_dino.transforms import OrientToPlaned
@@ -65,7 +66,7 @@ def test_labels_lie_on_the_inputs_grid(tmp_path: Path, capsys: pytest.CaptureFix
     data, folder = cases(), tmp_path / "output"
     segment(data, folder, "labels")
     assert {p.name for p in folder.iterdir()} == {
-        "first_seg.nii.gz", "second_seg.nii.gz", "first.png", "second.png", "predictions.csv",
+        "first_seg.nii.gz", "second_seg.nii.gz", "first_seg.png", "second_seg.png", "predictions.csv",
     }  # fmt: skip
     rows = read(folder / "predictions.csv")
     for item, row in zip(data, rows, strict=True):
@@ -102,7 +103,7 @@ def test_picture_is_of_the_prediction(tmp_path: Path) -> None:
     image = turned.as_subclass(torch.Tensor)
     mask = Thresholds()(image[None])[0].argmax(dim=0)
     spacing = np.linalg.norm(np.asarray(turned.affine)[:3, :3], axis=0).tolist()
-    np.testing.assert_array_equal(imread(tmp_path / "first.png"), mask_sheet(image[0], [mask], spacing))
+    np.testing.assert_array_equal(imread(tmp_path / "first_seg.png"), mask_sheet(image[0], [mask], spacing))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -125,3 +126,28 @@ def test_classes(batch_size: int, tmp_path: Path) -> None:
         assert list(row) == ["case", "prediction", "p_axial", "p_coronal", "p_sagittal"]
         assert (row["case"], row["prediction"]) == (f"case{k}", names[int(logits[k].argmax())])
         assert [float(row[f"p_{n}"]) for n in names] == pytest.approx(logits[k].softmax(dim=0).tolist(), abs=1e-6)
+
+
+def test_what_came_before_a_failure_is_in_the_table(tmp_path: Path) -> None:
+    class Failing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if float(x.max()) > 1:
+                raise RuntimeError("a damaged case")
+            return x
+
+    (tmp_path / "predictions.csv").write_text("of an earlier run")
+    data = [{"image": torch.tensor([v, 0.0]), "case": f"case{k}"} for k, v in enumerate((1.0, 0.5, 2.0, 1.0))]
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(Dataset(data), batch_size=1),
+        network=Failing(),
+        val_handlers=[ClassificationWriter(tmp_path, ["a", "b"])],
+    )
+    with pytest.raises(RuntimeError, match="a damaged case"):
+        evaluator.run()
+    assert [row["case"] for row in read(tmp_path / "predictions.csv")] == ["case0", "case1"]
+
+
+def test_logits_are_not_taken_for_probabilities(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="output: expected labels or probabilities"):
+        segment(cases()[:1], tmp_path, "logits")

@@ -20,15 +20,15 @@ values = st.recursive(leaves, lambda x: st.lists(x) | st.dictionaries(st.text(),
 @given(st.dictionaries(st.text(), values, max_size=4))
 def test_round_trip(tmp_path: Path, kept: dict[str, Any]) -> None:
     save_settings(tmp_path / "new" / "settings.json", kept)
-    assert load_settings(tmp_path / "new" / "settings.json", {}) == kept
+    assert load_settings(tmp_path / "new" / "model.pt", {}) == kept
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["settings.json"]
 
 
 def test_defaults_fill_in(tmp_path: Path) -> None:
     defaults = {"plane": "axial", "window": None}
-    assert load_settings(tmp_path / "settings.json", defaults) == defaults
+    assert load_settings(tmp_path / "model.pt", defaults) == defaults
     save_settings(tmp_path / "settings.json", {"plane": "coronal"})
-    assert load_settings(tmp_path / "settings.json", defaults) == {"plane": "coronal", "window": None}
+    assert load_settings(tmp_path / "model.pt", defaults) == {"plane": "coronal", "window": None}
     assert defaults == {"plane": "axial", "window": None}
 
 
@@ -37,7 +37,7 @@ def test_damage_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "settings.json"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(ConfigurationError, match=r"settings\.json: .*; train again, or give every setting"):
-        load_settings(path, {"plane": "axial"})
+        load_settings(path.with_name("model.pt"), {"plane": "axial"})
 
 
 def test_interruption_leaves_the_old_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_interruption_leaves_the_old_settings(tmp_path: Path, monkeypatch: pytes
     save_settings(path, {"plane": "axial"})
     with pytest.raises(TypeError):
         save_settings(path, {"plane": object()})
-    assert load_settings(path, {}) == {"plane": "axial"}
+    assert load_settings(path.with_name("model.pt"), {}) == {"plane": "axial"}
 
     def interrupted(*args: Any) -> None:
         raise OSError("no space left")
@@ -53,4 +53,10 @@ def test_interruption_leaves_the_old_settings(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(OSError, match="no space"):
         save_settings(path, {"plane": "coronal"})
-    assert load_settings(path, {}) == {"plane": "axial"}
+    assert load_settings(path.with_name("model.pt"), {}) == {"plane": "axial"}
+
+
+def test_network_without_its_settings_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(ConfigurationError, match=r"settings\.json: the settings that model\.pt was trained with"):
+        load_settings(tmp_path / "model.pt", {"plane": "axial"})

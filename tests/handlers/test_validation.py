@@ -7,6 +7,7 @@ from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator
 from torch import nn
 
+from monai_dino.errors import ConfigurationError
 from monai_dino.handlers import EndingValidationHandler
 
 
@@ -37,3 +38,8 @@ def test_last_epoch_is_validated_once(epochs: int, interval: int, expected: list
 
 def test_end_of_the_budget_is_validated() -> None:
     assert validated_epochs(100, 5, stop_in=7) == [5, 7]
+
+
+def test_interval_is_at_least_one() -> None:
+    with pytest.raises(ConfigurationError, match="val_interval=0: expected at least 1 epoch"):
+        EndingValidationHandler(0)

@@ -23,6 +23,7 @@ from bundle_runs import (
     copy_bundle,
     load_labels,
     open_bundle,
+    read_table,
     run_bundle,
 )
 from common import TINY
@@ -233,9 +234,11 @@ def test_bad_case_is_named_by_inference(
     error = refusal(trained_segmenter, "inference", dataset_dir=data / "images", output_dir=tmp_path / "out")
     assert type(error) is InputError
     assert f"{data}/images/case3." in str(error)
-    # What was done before is whole; there is no table that would look complete.
+    # What was done before is whole, and so is the table of it.
     written = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert written == sorted(f"case{k}{end}" for k in range(3) for end in (".png", "_seg.nii.gz"))
+    names = [f"case{k}{end}" for k in range(3) for end in ("_seg.png", "_seg.nii.gz")]
+    assert written == sorted([*names, "predictions.csv"])
+    assert [row["case"] for row in read_table(tmp_path / "out" / "predictions.csv")] == ["case0", "case1", "case2"]
     assert load_labels(tmp_path / "out" / "case2_seg.nii.gz").shape == SHAPE
 
 

@@ -249,7 +249,7 @@ def test_three_classes(tmp_path: Path) -> None:
         image = rng.normal(100, 10, (20, 20, 3)) + 50 * (np.indices((20, 20, 3))[0] < 5 * (index % 3 + 1))
         write_volume(tmp_path / "data" / f"c{index}.nii.gz", image.astype(np.float32), AFFINE)
         items.append({"image": f"c{index}.nii.gz", "label": index % 3, "fold": index // 3})
-    content = {"labels": {"0": "a", "1": "b", "2": "c"}, "training": items}
+    content = {"modality": "mr", "labels": {"0": "a", "1": "b", "2": "c"}, "training": items}
     (tmp_path / "data" / "datalist.json").write_text(json.dumps(content))
     bundle = copy_bundle("dino_classification", tmp_path / "bundle")
     run_bundle(bundle, "train", dataset_dir=tmp_path / "data", **CLASSIFICATION)

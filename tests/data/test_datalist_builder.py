@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from dicom_files import write_series
@@ -235,3 +236,19 @@ def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write_datalist({"name": "b"}, path, overwrite=True)
     assert json.loads(path.read_text(encoding="utf-8")) == {"name": "b"}
     assert os.listdir(path.parent) == ["datalist.json"]
+
+
+def test_stray_values_are_no_classes(tmp_path: Path) -> None:
+    """Such as those at the edges of a mask that was saved as JPEG."""
+    for k, values in enumerate(((0, 1, 2), (0, 2, 7))):
+        paths = [tmp_path / "images" / f"{k}.nii", tmp_path / "masks" / f"{k}.nii"]
+        for path in paths:
+            path.parent.mkdir(exist_ok=True)
+            nib.save(nib.Nifti1Image(np.array(values, np.uint8).reshape(3, 1, 1), np.eye(4)), path)
+    pairing = pair_masks(tmp_path / "images", tmp_path / "masks", "_mask")
+    with pytest.raises(DatalistError, match=r"hold the values 0, 1, 2, 7, but never 3, 4, 5, 6; correct them, or name"):
+        build_datalist(pairing, tmp_path, folds=2)
+    names = [f"class {k}" for k in range(8)]
+    report = build_datalist(pairing, tmp_path, folds=2, label_names=names, channels=["t1"])
+    assert list(report.content["labels"].values()) == names
+    assert report.content["channels"] == ["t1"]

@@ -431,11 +431,21 @@ def test_network_that_does_not_fit_the_settings(bundle: Path, data: Path) -> Non
 
 
 def test_folder_without_images(trained_segmenter: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("nothing here")
-    error = refusal(trained_segmenter, "inference", dataset_dir=tmp_path, output_dir=tmp_path / "out")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("nothing here")
+    error = refusal(trained_segmenter, "inference", dataset_dir=tmp_path / "in", output_dir=tmp_path / "out")
     assert type(error) is DatalistError
     assert str(tmp_path) in str(error)
     assert "no images here" in str(error)
+
+
+def test_results_among_the_input(data: Path, trained_segmenter: Path) -> None:
+    """Pictures would replace input of the same name, and the next run would take the results for cases."""
+    before = snapshot(data)
+    error = refusal(trained_segmenter, "inference", dataset_dir=data / "images", output_dir=data / "images" / "out")
+    assert type(error) is ConfigurationError
+    assert "lies in the folder of the input" in str(error)
+    assert snapshot(data) == before
 
 
 def test_an_interruption_leaves_the_network_whole(data: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

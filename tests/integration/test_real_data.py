@@ -152,7 +152,7 @@ def test_organs_of_the_series_lie_on_its_grid(real_data: Path) -> None:
 
 def test_two_epochs_on_hippocampus_lower_the_loss(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "hippocampus_mr"
-    content = build(folder, tmp_path, "--images", "images", "--masks", "labels")
+    content = build(folder, tmp_path, "--images", "images", "--masks", "labels", "--modality", "mr")
     content["training"] = [item | {"fold": int(k > 1)} for k, item in enumerate(content["training"][:6])]
     (tmp_path / "six.json").write_text(json.dumps(content))
     bundle = copy_bundle("dino_segmentation", tmp_path / "bundle")

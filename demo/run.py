@@ -37,6 +37,7 @@ class Demo:
         self.minutes = minutes
         self.resolution = resolution
         self.commands: list[str] = []
+        self.from_nothing = weights is None
         encoder = {"weights": weights} if weights else {"encoder": json.dumps(SMALL), "adaptation": "full"}
         self.training = {"image_size": 112, "epochs": 1000, "num_workers": 0, **encoder}
 
@@ -74,9 +75,11 @@ class Demo:
         )  # fmt: skip
         self.bundle("dino_segmentation", "evaluate", dataset_dir="data/tissue")
         self.bundle("dino_segmentation", "inference", dataset_dir="data/tissue/images", output_dir="results/tissue")
+        if self.from_nothing:  # without a decoder's help it learns slowly; fewer patches make more steps
+            common |= {"image_size": 56, "encoder_learning_rate": 0.001}
         self.bundle(
             "dino_classification", "train", dataset_dir="data/planes", max_minutes=self.minutes / 2, num_slices=4,
-            val_interval=2, **common,
+            val_interval=5, **common,
         )  # fmt: skip
         self.bundle("dino_classification", "evaluate", dataset_dir="data/planes")
         self.bundle("dino_classification", "inference", dataset_dir="data/planes", output_dir="results/planes")
@@ -96,9 +99,9 @@ def main() -> None:
     if output.exists():
         raise SystemExit(f"{output} is there already; remove it, or name another folder with --output")
     output.mkdir(parents=True)
-    weights = (
-        str(Path(options.weights).resolve()) if options.weights and Path(options.weights).exists() else options.weights
-    )
+    weights = options.weights
+    if weights and Path(weights).exists():
+        weights = str(Path(weights).resolve())
     started = time.monotonic()
     demo = Demo(output, options.minutes, weights, options.resolution)
     demo.run()

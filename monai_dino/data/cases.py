@@ -14,6 +14,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
+from monai_dino.data.formats import PICTURE_SUFFIXES
 from monai_dino.data.reading import read_volume
 from monai_dino.errors import InputError
 
@@ -198,7 +199,7 @@ def _paths(value: Any) -> list[str | Path]:
 def read_mask(paths: Sequence[str | Path]) -> MetaTensor:
     """Reads the masks of one case and unites them; where several are labelled, the highest class wins.
 
-    A mask whose values are 0 and 255 alone is background and class 1.
+    A picture (PNG, ...) whose values are 0 and 255 alone is background and class 1.
 
     Args:
         paths: files on one grid.
@@ -227,7 +228,7 @@ def read_mask(paths: Sequence[str | Path]) -> MetaTensor:
         masks.append(mask)
     united = torch.stack(masks).amax(dim=0)
     low, high = int(united.min()), int(united.max())
-    if torch.unique(united).tolist() in ([0, 255], [255]):
+    if str(paths[0]).lower().endswith(PICTURE_SUFFIXES) and torch.unique(united).tolist() in ([0, 255], [255]):
         united, high = united // 255, 1
     if low < -(2**31) or high >= 2**31:
         raise InputError(f"{paths[0]}: a mask with values from {low} to {high}; save class numbers")

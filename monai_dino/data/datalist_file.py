@@ -165,7 +165,9 @@ def check_evaluation(
             f"{datalist}: declares the classes {names}, but the network was trained on {trained['class_names']}; "
             f"number the classes alike"
         )
-    if "fingerprint" not in trained or str(datalist) != trained["datalist"]:
+    # Either name counts: as it is found now, and as settings still name it after a move.
+    found = find_datalist(datalist, dataset_dir)
+    if "fingerprint" not in trained or trained["datalist"] not in (str(found), str(datalist)):
         return
     if fingerprint(datalist, dataset_dir) != trained["fingerprint"]:
         raise DatalistError(

@@ -123,13 +123,13 @@ def table(name: str, rows: list[dict[str, Any]], options: argparse.Namespace) ->
     metrics = list(dict.fromkeys(m for row in rows for m in row["summary"][groups[0]]))
     cases = rows[0]["summary"][groups[0]][metrics[0]]["n"]
     lines = [
-        f"# {name}: {options.minutes:g} minutes of training on two cores",
+        f"# {name}: {options.minutes:g} minutes of training on {torch.get_num_threads()} threads",
         "",
         f"`{command} --seed {options.seed}`",
         "",
         f"{cases} test cases, which neither training nor the selection of the network has seen; 95 % intervals by "
-        f"bootstrap over cases. The minutes include validation. {platform.machine()}, {torch.get_num_threads()} "
-        f"threads, torch {torch.__version__}.",
+        f"bootstrap over cases. The minutes include validation. {platform.machine()}, "
+        f"torch {torch.__version__}.",
         "",
     ]
     for metric in metrics:

@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures how exact the encoders are, and counts the parameters of networks, and writes one table.
 
-python benchmarks/encoders.py --weights WEIGHTS
+python benchmarks/encoders.py --weights WEIGHTS --golden GOLDEN
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from monai_dino.networks import DinoEncoder, DinoSegmenter, adapt, count_parameters
 from monai_dino.networks.encoders.channels import IMAGENET_MEAN, IMAGENET_STD
 
 ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "fixtures" / "golden"
 FULL_SIZE = ("dino_vits16", "dinov2_small", "dinov2_small_reg", "dinov3_vits16")
 SIZES = ((224, 224), (518, 518), (224, 322))
 
@@ -45,6 +48,26 @@ def folding(arch: str, weights: Path | None) -> list[str]:
     return [f"| {arch} | {kind} | {h} x {w} | {folding_error(original, folded, (h, w)):.1e} |" for h, w in SIZES]
 
 
+def golden(path: Path) -> list[str]:
+    """Rows of the table of one set of numbers that the original code computed: CLS, register and patch tokens."""
+    arch = json.loads((GOLDEN / "architectures.json").read_text())[path.stem]
+    content, rows = load_file(path), []
+    with tempfile.TemporaryDirectory() as folder:
+        state = {k.removeprefix("state."): v for k, v in content.items() if k.startswith("state.")}
+        save_file(state, Path(folder) / "original.safetensors")
+        encoder = DinoEncoder(arch, 3, Path(folder) / "original.safetensors", image_mean=0, image_std=1).eval()
+    for size in sorted(k.removeprefix("input_") for k in content if k.startswith("input_")):
+        x, mask = content[f"input_{size}"].float() / 32 - 4, content.get(f"mask_{size}")
+        with torch.no_grad():
+            found = {"": encoder(x)} | ({} if mask is None else {"masked_": encoder(x, mask)})
+        for kind, tokens in found.items():
+            values = tokens._asdict() | {"output": torch.cat([tokens.cls[:, None], tokens.patches], dim=1)}
+            pairs = [(v, content[f"{kind}{k}_{size}"]) for k, v in values.items() if f"{kind}{k}_{size}" in content]
+            error = max(float((a - b).abs().max()) for a, b in pairs)
+            rows.append(f"| {path.stem.removeprefix('encoder_')} | {size} | {'yes' if kind else 'no'} | {error:.1e} |")
+    return rows
+
+
 def parameters() -> list[str]:
     """Rows of the table of trainable parameters."""
     with torch.device("meta"):
@@ -62,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="Hugging Face folder of a DINOv2 small")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "encoders.md")
+    parser.add_argument("--golden", type=Path, default=GOLDEN, help="folder of encoder_*.safetensors")
     options = parser.parse_args()
     rows = [row for arch in FULL_SIZE for row in folding(arch, None)]
     if options.weights is not None:
@@ -69,15 +93,21 @@ def main() -> None:
     lines = [
         "# Encoders: exactness and size",
         "",
-        "`python benchmarks/encoders.py --weights WEIGHTS`",
+        "`python benchmarks/encoders.py --weights WEIGHTS --golden GOLDEN`",
         "",
         "One channel in [0, 1] through the folded encoder against the channel replicated and normalised through the",
         "encoder with three channels: largest difference of the last hidden states, float32. Sizes are cut to whole",
-        "patches. Against the original code, see the golden numbers in `tests/networks/encoders/test_encoder.py`.",
+        "patches.",
         "",
         "| architecture | weights | image | largest difference |",
         "|---|---|---|---|",
         *rows,
+        "",
+        "Tiny networks with the original state dicts against what the original code computed, float32:",
+        "",
+        "| network | image | masked | largest difference |",
+        "|---|---|---|---|",
+        *(row for path in sorted(options.golden.glob("encoder_*.safetensors")) for row in golden(path)),
         "",
         "| what is trained | parameters |",
         "|---|---|",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,23 +15,7 @@ from monai_dino.errors import ConfigurationError
 from monai_dino.networks import DinoEncoder
 from monai_dino.networks.encoders.channels import IMAGENET_MEAN, IMAGENET_STD
 
-GOLDEN: dict[str, dict[str, Any]] = {
-    "encoder_dino_vit": {
-        "model_type": "vit", "num_hidden_layers": 2, "intermediate_size": 192, "patch_size": 16, "layer_norm_eps": 1e-6,
-    },
-    "encoder_dinov2": {"model_type": "dinov2", "num_hidden_layers": 4, "patch_size": 14},
-    "encoder_dinov2_chunked": {"model_type": "dinov2", "num_hidden_layers": 4, "patch_size": 14},
-    "encoder_dinov2_swiglu": {
-        "model_type": "dinov2", "num_hidden_layers": 4, "patch_size": 14, "use_swiglu_ffn": True,
-    },
-    "encoder_dinov2_reg4": {
-        "model_type": "dinov2_with_registers", "num_hidden_layers": 4, "patch_size": 14, "num_register_tokens": 4,
-    },
-    "encoder_dinov3": {
-        "model_type": "dinov3_vit", "num_hidden_layers": 3, "patch_size": 16, "num_register_tokens": 4,
-        "intermediate_size": 192,
-    },
-}  # fmt: skip
+GOLDEN: dict[str, dict[str, Any]] = json.loads((FIXTURES / "golden" / "architectures.json").read_text())
 
 
 def golden_files() -> list[Path]:
@@ -44,8 +29,7 @@ def golden_files() -> list[Path]:
 def test_equals_the_original_code(path: Path, tmp_path: Path) -> None:
     content = load_file(path)
     save_file({k[6:]: v for k, v in content.items() if k.startswith("state.")}, tmp_path / "original.safetensors")
-    arch = GOLDEN[path.stem] | {"hidden_size": 48, "num_attention_heads": 3}
-    encoder = DinoEncoder(arch, 3, tmp_path / "original.safetensors", image_mean=[0], image_std=[1]).eval()
+    encoder = DinoEncoder(GOLDEN[path.stem], 3, tmp_path / "original.safetensors", image_mean=[0], image_std=[1]).eval()
     sizes = [key.removeprefix("input_") for key in content if key.startswith("input_")]
     assert sizes
     for size in sizes:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ from monai_dino.data.folds import assign_folds
 from monai_dino.data.pairing import Pairing
 from monai_dino.data.patients import number_patients
 from monai_dino.errors import DatalistError
+from monai_dino.files import write_json
 
 __all__ = ["DatalistReport", "build_datalist", "write_datalist"]
 
@@ -131,10 +131,7 @@ def write_datalist(content: dict[str, Any], path: Path, overwrite: bool) -> None
     """
     if path.exists() and not overwrite:
         raise DatalistError(f"{path} is there already; a new split would mix with results of the old one (--overwrite)")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    write_json(path, content)
 
 
 def _relative(path: Path, root: Path) -> str:

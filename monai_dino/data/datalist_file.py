@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_dino.errors import DatalistError
+from monai_dino.files import read_json_object
 
 __all__ = ["channels", "check_evaluation", "class_names", "find_datalist", "fingerprint", "modality", "read_datalist"]
 
@@ -84,13 +84,7 @@ def read_datalist(path: Path) -> dict[str, Any]:
     Raises:
         DatalistError: when it is no JSON object.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DatalistError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise DatalistError(f"{path}: expected an object with a list `training`, found {type(content).__name__}")
-    return content
+    return read_json_object(path, DatalistError, "a datalist is an object with a list `training`")
 
 
 def modality(datalist: str | Path, dataset_dir: str | Path) -> str:

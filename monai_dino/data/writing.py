@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +11,7 @@ import torch
 from monai.data import MetaTensor
 
 from monai_dino.errors import ConfigurationError
+from monai_dino.files import written_whole
 
 __all__ = ["check_output_dir", "write_volume"]
 
@@ -23,7 +23,6 @@ def write_volume(volume: MetaTensor, path: str | Path) -> None:
         volume: shape (C, X, Y, Z); one channel is written in 3-D, several in 4-D with the channels last.
         path: file to write, ending in ``.nii`` or ``.nii.gz``; its folder is made.
     """
-    path = Path(path)
     array = np.asarray(volume.as_subclass(torch.Tensor).cpu())
     array = array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)
     affine = np.asarray(volume.affine, dtype=float)
@@ -31,11 +30,8 @@ def write_volume(volume: MetaTensor, path: str | Path) -> None:
     image.set_sform(affine, code="scanner")
     image.set_qform(affine, code="scanner")
     image.header.set_xyzt_units("mm")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = ".nii.gz" if path.name.endswith(".nii.gz") else ".nii"
-    partial = path.with_name(path.name.removesuffix(suffix) + ".part" + suffix)
-    nib.save(image, partial)
-    os.replace(partial, path)
+    with written_whole(path) as partial:
+        nib.save(image, partial)
 
 
 def check_output_dir(output_dir: str | Path, dataset_dir: str | Path) -> None:

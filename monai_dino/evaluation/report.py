@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -20,6 +17,7 @@ from monai_dino.errors import DatalistError
 from monai_dino.evaluation.classification import CLASSIFICATION_METRICS, classification_metric
 from monai_dino.evaluation.intervals import Estimate, bootstrap
 from monai_dino.evaluation.segmentation import SEGMENTATION_METRICS
+from monai_dino.files import write_csv, write_json
 
 __all__ = ["summarise_classification", "summarise_segmentation", "write_report"]
 
@@ -102,22 +100,14 @@ def write_report(
         The summary and the paths as text.
     """
     folder = Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     table, document = folder / f"{name}.csv", folder / f"{name}.json"
-    unfinished = table.with_name(table.name + ".part")
-    with unfinished.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else [])
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(unfinished, table)
+    write_csv(table, rows)
     content = {
         **about,
         "interval": "95 % percentile bootstrap over patients",
         "summary": {g: {m: _plain(asdict(e)) for m, e in metrics.items()} for g, metrics in summary.items()},
     }
-    unfinished = document.with_name(document.name + ".part")
-    unfinished.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-    os.replace(unfinished, document)
+    write_json(document, content)
     width = max((len(g) for g in summary), default=0)
     lines = [f"{g:{width}}  {m:17} {e}" for g, metrics in summary.items() for m, e in metrics.items()]
     return "\n".join([*lines, f"wrote {table} and {document}"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 from torch import nn
 
+from monai_dino.files import written_whole
 from monai_dino.handlers.settings import save_settings
 
 __all__ = ["BestModelHandler"]
@@ -67,11 +67,6 @@ class BestModelHandler:
         if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
             return
         inner = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(self.path.name + ".part")
-        with partial.open("wb") as stream:
-            torch.save(inner.state_dict(), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        save_settings(self.path.with_name("settings.json"), self.settings)
-        os.replace(partial, self.path)
+        with written_whole(self.path) as partial:
+            torch.save(inner.state_dict(), partial)
+            save_settings(self.path.with_name("settings.json"), self.settings)

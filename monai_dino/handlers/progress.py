@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from tqdm import tqdm
 
+from monai_dino.files import write_csv
 from monai_dino.networks import count_parameters
 
 __all__ = ["ProgressHandler"]
@@ -91,20 +91,12 @@ class ProgressHandler:
         self.bar.write(text)
         self.rows.append(row)
         if self.log_file is not None:
-            self._write_log(self.log_file)
+            write_csv(self.log_file, self.rows)
 
     def _best(self, value: float, epoch: int) -> str:
         if value > self.best:  # an undefined value, NaN, is never the best
             self.best, self.best_epoch = value, epoch
         return f" (best {self.best:.4f} in epoch {self.best_epoch})" if self.best_epoch else ""
-
-    def _write_log(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fields = list(dict.fromkeys(name for row in self.rows for name in row))
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, fieldnames=fields)
-            writer.writeheader()
-            writer.writerows(self.rows)
 
     def _finish(self, engine: Engine) -> None:
         self.bar.close()

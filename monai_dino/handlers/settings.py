@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_dino.errors import ConfigurationError
+from monai_dino.files import read_json_object, write_json
 
 __all__ = ["load_settings", "save_settings"]
 
@@ -21,11 +20,7 @@ def save_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
         path: file to write; its folder is made.
         settings: values that JSON can hold.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(dict(settings), indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    write_json(path, settings)
 
 
 def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,10 +44,4 @@ def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any]) -> dict[s
                 f"{path}: the settings that {Path(checkpoint).name} was trained with are not here; copy them beside it"
             )
         return dict(defaults)
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: not valid JSON ({error}); train again, or give every setting") from None
-    if not isinstance(settings, dict):
-        raise ConfigurationError(f"{path}: holds no settings ({settings!r}); train again, or give every setting")
-    return dict(defaults) | settings
+    return dict(defaults) | read_json_object(path, ConfigurationError, "train again, or give every setting")

@@ -85,8 +85,8 @@ def test_interruption_leaves_the_old_file(failing: str, tmp_path: Path, monkeypa
         if Path(target) == path:
             raise OSError("no space left")
 
-    def save(state: Any, stream: Any) -> None:
-        stream.write(b"half of it")
+    def save(state: Any, path: Any) -> None:
+        path.write_bytes(b"half of it")
         raise OSError("no space left")
 
     monkeypatch.setattr(*(os, "replace", replace) if failing == "replace" else (torch, "save", save))

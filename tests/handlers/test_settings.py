@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from monai_dino.errors import ConfigurationError
 from monai_dino.handlers import load_settings, save_settings
 
-leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(leaves, lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=5)
 
 

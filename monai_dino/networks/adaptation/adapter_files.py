@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors import safe_open
 from torch import nn
 
 from monai_dino.errors import ConfigurationError, WeightsError
+from monai_dino.files import read_json_object, write_json
 from monai_dino.networks.encoders.architectures import architecture_differences
 from monai_dino.networks.encoders.encoder import DinoEncoder
 from monai_dino.networks.encoders.merging import has_adapters
@@ -40,7 +40,7 @@ def save_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
     backbone: Any = encoder.backbone
     with quiet_transformers():
         backbone.save_pretrained(folder)
-    (Path(folder) / _ARCHITECTURE).write_text(json.dumps(encoder.architecture, indent=2), encoding="utf-8")
+    write_json(Path(folder) / _ARCHITECTURE, encoder.architecture)
 
 
 def load_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
@@ -130,10 +130,4 @@ def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise WeightsError(f"{path.parent}: no adapters here, there is no {path.name}; name a folder of save_adapters")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{path}: not valid JSON ({error}); copy it again") from None
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
+    return read_json_object(path, WeightsError, "copy it again")

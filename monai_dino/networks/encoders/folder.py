@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from monai_dino.errors import WeightsError
+from monai_dino.files import read_json_object
 from monai_dino.networks.encoders.architectures import FAMILIES, known_fields
 from monai_dino.networks.encoders.channels import IMAGENET_MEAN, IMAGENET_STD, PerChannel
 from monai_dino.networks.encoders.quiet import quiet_transformers
@@ -97,12 +97,6 @@ def _input_normalisation(folder: Path, config: dict[str, Any]) -> tuple[PerChann
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WeightsError(f"{path.parent}: not a Hugging Face model folder, it has no {path.name}") from None
-    except ValueError as error:
-        raise WeightsError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
+    if not path.is_file():
+        raise WeightsError(f"{path.parent}: not a Hugging Face model folder, it has no {path.name}")
+    return read_json_object(path, WeightsError, "download or export it again")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading and checking input, datalists, and datasets of cases and slices."""
 
+from monai_dino.data.bag_dataset import BagDataset
 from monai_dino.data.case_dataset import CaseDataset
 from monai_dino.data.cases import CheckClassd, CheckLabeld, LoadCased
 from monai_dino.data.datalist import load_splits, select_cases
@@ -15,14 +16,17 @@ from monai_dino.data.datalist_file import (
 from monai_dino.data.discovery import find_cases
 from monai_dino.data.reading import read_volume
 from monai_dino.data.slice_dataset import SliceDataset
+from monai_dino.data.slice_store import SliceStore
 from monai_dino.data.writing import check_output_dir, write_volume
 
 __all__ = [
+    "BagDataset",
     "CaseDataset",
     "CheckClassd",
     "CheckLabeld",
     "LoadCased",
     "SliceDataset",
+    "SliceStore",
     "channels",
     "check_evaluation",
     "check_output_dir",

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from monai.data import CacheDataset
 from monai.transforms import Randomizable
 
+from monai_dino.data.epoch import Epoch
 from monai_dino.errors import InputError, MonaiDinoError
 
 __all__ = ["CaseDataset", "naming_case"]
@@ -46,8 +46,7 @@ class CaseDataset(CacheDataset):
     ) -> None:
         if not data:
             raise InputError("there are no cases; check dataset_dir, and which part of the datalist is asked for")
-        self.seed = seed
-        self.epoch = 0
+        self.epoch = Epoch(seed)
         super().__init__(
             data=data,
             transform=transform,
@@ -58,12 +57,12 @@ class CaseDataset(CacheDataset):
         )
 
     def set_epoch(self, epoch: int) -> None:
-        """Says which epoch the next cases belong to; call it before the loader makes its workers.
+        """Says which epoch the next cases belong to; call it before the loader is iterated.
 
         Args:
             epoch: number of the epoch.
         """
-        self.epoch = epoch
+        self.epoch.number = epoch
 
     def _load_cache_item(self, idx: int) -> Any:
         with naming_case(self.data[idx]):
@@ -72,8 +71,8 @@ class CaseDataset(CacheDataset):
     def _transform(self, index: int) -> Any:
         with naming_case(self.data[index]):
             if isinstance(self.transform, Randomizable):
-                seed = np.random.SeedSequence([self.seed, self.epoch, index % len(self)]).generate_state(1)[0]
-                self.transform.set_random_state(seed=int(seed))
+                rng = self.epoch.generator(index % len(self))
+                self.transform.set_random_state(seed=int(rng.integers(2**32)))
             return super()._transform(index)
 
 

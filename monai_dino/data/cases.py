@@ -4,43 +4,112 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
-from monai_dino.data.formats import PICTURE_SUFFIXES
-from monai_dino.data.reading import read_volume
+from monai_dino.data.checks import check_class, check_classes, check_same_grid
+from monai_dino.data.mask_volume import MaskVolume
+from monai_dino.data.open_volume import OpenVolume, StackedVolume, read_whole
+from monai_dino.data.reading import open_volume
 from monai_dino.errors import InputError
 
-__all__ = ["CheckClassd", "CheckLabeld", "LoadCased", "read_mask"]
+__all__ = ["CheckClassd", "CheckLabeld", "LoadCased", "OpenCase", "open_case", "read_mask"]
 
 _LOGGER = logging.getLogger(__name__)
-_SHOWN = 10
-_GRID_TOLERANCE = 0.1  # of a voxel, between the same corner of image and label
 
 
-class LoadCased(Transform):
-    """Reads the image, and the label mask where there is one, of a datalist item.
+@dataclass
+class OpenCase:
+    """A case whose voxels are read part by part.
 
-    ``image`` is a path, or a list of paths whose channels are stacked; ``label`` is a path, a list of paths whose masks
-    are united, or a number, which is left as it is (a class). See :func:`read_volume` for what is read and checked.
+    Attributes:
+        image: the image.
+        label: its mask, uint8 or int32 with one channel, not yet held against the image; ``None`` where there is none.
+    """
+
+    image: OpenVolume
+    label: OpenVolume | None
+
+
+@contextmanager
+def open_case(
+    item: Mapping[Any, Any], in_channels: int = 1, scratch: Path | None = None, fill: float | None = None
+) -> Iterator[OpenCase]:
+    """Opens the image, and the label mask where there is one, of a datalist item.
 
     Args:
+        item: ``image`` is a path, or a list of paths whose channels are stacked; ``label`` is a path, a list of paths
+            whose masks are united, or something else, which is no mask.
         in_channels: channels that the image must have. A colour image whose three channels are equal counts as one.
+        scratch: folder to unpack in; see :func:`monai_dino.data.reading.open_volume`.
+        fill: value that voxels of the image which are not finite get; ``None`` refuses them.
+
+    Yields:
+        The case.
 
     Raises:
         InputError: when a file cannot be believed, when the image has another number of channels, when stacked images
             lie on different grids, or when a mask holds values that are not whole numbers.
     """
+    with ExitStack() as stack:
+        parts = [stack.enter_context(open_volume(p, scratch, fill)) for p in _paths(item["image"])]
+        for part in parts[1:]:
+            check_same_grid(part, parts[0], str(part.path), str(parts[0].path))
+        image = parts[0] if len(parts) == 1 else StackedVolume(parts)
+        label = None
+        if _is_mask(item.get("label")):
+            label = MaskVolume([stack.enter_context(open_volume(p, scratch)) for p in _paths(item["label"])])
+        yield OpenCase(_with_channels(image, in_channels), label)
 
-    def __init__(self, in_channels: int = 1) -> None:
+
+def _with_channels(image: OpenVolume, in_channels: int) -> OpenVolume:
+    found = image.shape[0]
+    if found == in_channels:
+        return image
+    if found == 3 and in_channels == 1 and _channels_are_equal(image):
+        _LOGGER.info("%s: its three colour channels are equal; one is used", image.path)
+        return StackedVolume([image], channels=[0])
+    what = "a colour image" if found in (3, 4) else f"an image of {found} channel{'s' if found > 1 else ''}"
+    raise InputError(
+        f"{image.path}: {what}, but in_channels is {in_channels}; convert it, or set in_channels to {found}"
+    )
+
+
+def _channels_are_equal(image: OpenVolume) -> bool:
+    slices = (image.read(2, k, k + 1) for k in range(image.shape[3]))
+    return all(bool((one == one[:1]).all()) for one in slices)
+
+
+def _paths(value: Any) -> list[str | Path]:
+    return [value] if isinstance(value, (str, Path)) else list(value)
+
+
+def _is_mask(label: Any) -> bool:
+    return isinstance(label, (str, Path, list, tuple))
+
+
+class LoadCased(Transform):
+    """Reads the image, and the label mask where there is one, of a datalist item; see :func:`open_case`.
+
+    Args:
+        in_channels: channels that the image must have. A colour image whose three channels are equal counts as one.
+        fill: value that voxels of the image which are not finite get; ``None`` refuses them.
+
+    Raises:
+        InputError: when called, as :func:`open_case`.
+    """
+
+    def __init__(self, in_channels: int = 1, fill: float | None = None) -> None:
         self.in_channels = in_channels
+        self.fill = fill
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Reads one item.
@@ -53,26 +122,11 @@ class LoadCased(Transform):
             uint8 or int32 MetaTensor (1, X, Y, Z).
         """
         item = dict(data)
-        item["image"] = self._image(_paths(item["image"]))
-        if isinstance(item.get("label"), (str, Path, list, tuple)):
-            item["label"] = read_mask(_paths(item["label"]))
+        with open_case(item, self.in_channels, fill=self.fill) as case:
+            item["image"] = read_whole(case.image)
+            if case.label is not None:
+                item["label"] = read_whole(case.label)
         return item
-
-    def _image(self, paths: Sequence[str | Path]) -> MetaTensor:
-        parts = [read_volume(p) for p in paths]
-        for path, part in zip(paths[1:], parts[1:], strict=True):
-            check_same_grid(part, parts[0], str(path), str(paths[0]))
-        channels = torch.cat([p.as_subclass(torch.Tensor) for p in parts])
-        found = channels.shape[0]
-        if found == 3 and self.in_channels == 1 and bool((channels == channels[:1]).all()):
-            _LOGGER.info("%s: its three colour channels are equal; one is used", paths[0])
-            channels = channels[:1]
-        elif found != self.in_channels:
-            what = "a colour image" if found in (3, 4) else f"an image of {found} channel{'s' if found > 1 else ''}"
-            raise InputError(
-                f"{paths[0]}: {what}, but in_channels is {self.in_channels}; convert it, or set in_channels to {found}"
-            )
-        return MetaTensor(channels, meta=parts[0].meta)  # which has the affine
 
 
 class CheckLabeld(MapTransform):
@@ -111,21 +165,11 @@ class CheckLabeld(MapTransform):
             label, image = item[key], item[self.image_key]
             name, image_name = label.meta["filename_or_obj"], image.meta["filename_or_obj"]
             check_same_grid(label, image, name, image_name)
-            item[key] = self._classes(label, name)
+            values = torch.unique(label.as_subclass(torch.Tensor)).tolist()
+            check_classes(values, self.out_channels, name)
+            if values == [0]:
+                _LOGGER.info("%s: no voxel is labelled; the case counts as one without findings", name)
         return item
-
-    def _classes(self, label: MetaTensor, name: str) -> MetaTensor:
-        values = torch.unique(label.as_subclass(torch.Tensor)).tolist()
-        if unknown := [v for v in values if not 0 <= v < self.out_channels]:
-            more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-            raise InputError(
-                f"{name}: holds label values {unknown[:_SHOWN]}{more}, but the declared classes are 0 to "
-                f"{self.out_channels - 1}; correct the mask, or declare more classes (labels in the datalist, "
-                f"out_channels)"
-            )
-        if values == [0]:
-            _LOGGER.info("%s: no voxel is labelled; the case counts as one without findings", name)
-        return label
 
 
 class CheckClassd(MapTransform):
@@ -155,51 +199,12 @@ class CheckClassd(MapTransform):
         """
         item = dict(data)
         for key in self.key_iterator(item):
-            value = item[key]
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < self.out_channels:
-                raise InputError(
-                    f"{item.get('case', item.get('image'))}: {key} is {value!r}, but the declared classes are 0 to "
-                    f"{self.out_channels - 1}; correct the datalist, or declare more classes in its labels"
-                )
+            check_class(item[key], self.out_channels, str(item.get("case", item.get("image"))))
         return item
 
 
-def check_same_grid(one: MetaTensor, other: MetaTensor, name: str, other_name: str) -> None:
-    """Checks that two volumes have the same shape and that their corners coincide in the patient.
-
-    Args:
-        one: a volume.
-        other: another.
-        name: the first one's name, for the message.
-        other_name: the second one's.
-
-    Raises:
-        InputError: when they do not.
-    """
-    if one.shape[1:] != other.shape[1:]:
-        raise InputError(
-            f"{name}: its shape {tuple(one.shape[1:])} differs from {tuple(other.shape[1:])} of {other_name}; "
-            f"resample it onto that grid"
-        )
-    a, b = np.asarray(one.affine, dtype=float), np.asarray(other.affine, dtype=float)
-    extent = np.array(one.shape[1:]) - 1
-    corners = np.array([[x, y, z, 1] for x in (0, extent[0]) for y in (0, extent[1]) for z in (0, extent[2])])
-    apart = np.linalg.solve(b, (a - b) @ corners.T)[:3]  # in voxels of the other
-    if (distance := float(np.linalg.norm(apart, axis=0).max())) > _GRID_TOLERANCE:
-        raise InputError(
-            f"{name}: lies elsewhere in the patient than {other_name}: corners are up to {distance:.1f} voxels apart "
-            f"(its affine {a.round(3).tolist()}, expected {b.round(3).tolist()}); resample it onto that grid"
-        )
-
-
-def _paths(value: Any) -> list[str | Path]:
-    return [value] if isinstance(value, (str, Path)) else list(value)
-
-
 def read_mask(paths: Sequence[str | Path]) -> MetaTensor:
-    """Reads the masks of one case and unites them; where several are labelled, the highest class wins.
-
-    A picture (PNG, ...) whose values are 0 and 255 alone is background and class 1.
+    """Reads the masks of one case and unites them; see :class:`monai_dino.data.mask_volume.MaskVolume`.
 
     Args:
         paths: files on one grid.
@@ -208,29 +213,7 @@ def read_mask(paths: Sequence[str | Path]) -> MetaTensor:
         Mask, uint8 or int32, shape (1, X, Y, Z).
 
     Raises:
-        InputError: when a file cannot be believed, has several channels, holds values that are not whole numbers, or
-            lies on another grid than the first.
+        InputError: when a file cannot be believed, or is no mask.
     """
-    volumes: list[MetaTensor] = []
-    masks: list[torch.Tensor] = []
-    for path in paths:
-        volume = read_volume(path)
-        mask = volume.as_subclass(torch.Tensor)
-        if mask.shape[0] > 1 and bool((mask == mask[:1]).all()):  # a grey picture saved as colour
-            mask = mask[:1]
-        if mask.shape[0] != 1:
-            raise InputError(f"{path}: a mask of {mask.shape[0]} channels; save one channel of class numbers")
-        if mask.is_floating_point() and bool((mask != mask.round()).any()):
-            raise InputError(f"{path}: a mask with values that are not whole numbers; save class numbers")
-        if volumes:
-            check_same_grid(volume, volumes[0], str(path), str(paths[0]))
-        volumes.append(volume)
-        masks.append(mask)
-    united = torch.stack(masks).amax(dim=0)
-    low, high = int(united.min()), int(united.max())
-    if str(paths[0]).lower().endswith(PICTURE_SUFFIXES) and torch.unique(united).tolist() in ([0, 255], [255]):
-        united, high = united // 255, 1
-    if low < -(2**31) or high >= 2**31:
-        raise InputError(f"{paths[0]}: a mask with values from {low} to {high}; save class numbers")
-    dtype = torch.uint8 if low >= 0 and high < 256 else torch.int32
-    return MetaTensor(united.to(dtype), meta=volumes[0].meta)
+    with MaskVolume([open_volume(path) for path in paths]) as mask:
+        return read_whole(mask)

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.data import get_track_meta
+from monai.data import MetaTensor, get_track_meta
 from monai.transforms import MapTransform, ScaleIntensityRange, Transform
 from monai.transforms.utils_pytorch_numpy_unification import percentile
 from monai.utils import TransformBackends, convert_to_tensor
@@ -28,6 +28,10 @@ Modality = Literal["ct", "mr", "us", "xray", "rgb"]
 SOFT_TISSUE = (-160.0, 240.0)
 """Default CT window in HU: level 40, width 400, the abdominal soft-tissue window."""
 
+PERCENTILES_KEY = "intensity_percentiles"
+"""Key in a MetaTensor's ``meta`` of the percentiles of the whole volume that an image is a part of: percent, written as
+``{:g}`` does -> value in each channel."""
+
 PERCENTILES = (0.5, 99.5)
 """Default percentiles of MR, those of nnU-Net's and Auto3DSeg's foreground clipping."""
 
@@ -37,8 +41,9 @@ class ScaleIntensityByModality(Transform):
 
     - ``ct``: a window in HU, ``window`` or the soft-tissue window of -160 to 240.
     - ``mr``: percentiles of each channel of the whole volume, ``window`` or 0.5 and 99.5; never of a slice, since a
-      slice without signal would be stretched to noise. Where the two are equal, since nearly all voxels are, what is
-      above becomes 1 and the rest 0; a constant volume becomes 0.
+      slice without signal would be stretched to noise: slices from a :class:`monai_dino.data.SliceStore` bring the
+      percentiles of their volume in ``meta``, where they are looked up. Where the two are equal, since nearly all
+      voxels are, what is above becomes 1 and the rest 0; a constant volume becomes 0.
     - ``us``, ``xray``, ``rgb``: the range of the format, 0 to 255 for 8-bit data; for others, give it as ``window``.
 
     Args:
@@ -72,19 +77,37 @@ class ScaleIntensityByModality(Transform):
             float32 of the same shape in [0, 1].
         """
         image = convert_to_tensor(img, track_meta=get_track_meta())
-        if self.modality == "mr" and image.shape[0] > 1:  # sequences have units of their own
-            return torch.cat([self(image[k : k + 1]) for k in range(image.shape[0])])
-        low, high = self._range(image)
-        values = image.to(torch.float32)
-        if low == high:  # MONAI would neither scale nor clip
-            return torch.as_tensor((values > high).to(torch.float32))
-        return torch.as_tensor(ScaleIntensityRange(low, high, 0.0, 1.0, clip=True)(values))
+        ranges = self._ranges(image)
+        if len(ranges) == 1:
+            scaled = _scaled(image, *ranges[0])
+        else:
+            scaled = torch.cat([_scaled(image[c : c + 1], *ranges[c % len(ranges)]) for c in range(image.shape[0])])
+        if isinstance(scaled, MetaTensor):  # the percentiles were those of what has been scaled now
+            scaled.meta = {key: value for key, value in scaled.meta.items() if key != PERCENTILES_KEY}
+        return scaled
+
+    def _ranges(self, image: torch.Tensor) -> list[tuple[float, float]]:
+        """Of each channel, or one of all. Neighbouring slices are channels too: the same sequences in turn."""
+        if self.modality != "mr":
+            return [self._range(image)]
+        known = image.meta.get(PERCENTILES_KEY) if isinstance(image, MetaTensor) else None
+        return self._volume_ranges(image) if known is None else self._known_ranges(known)
+
+    def _volume_ranges(self, image: torch.Tensor) -> list[tuple[float, float]]:
+        values = image.as_subclass(torch.Tensor).to(torch.float32)
+        low, high = self.window or PERCENTILES
+        return [(float(percentile(v, low)), float(percentile(v, high))) for v in values]
+
+    def _known_ranges(self, known: Mapping[str, Sequence[float]]) -> list[tuple[float, float]]:
+        low, high = (f"{q:g}" for q in self.window or PERCENTILES)
+        if low not in known or high not in known:
+            raise ConfigurationError(
+                f"window: the slice store does not keep the percentiles {low} and {high}; choose two of "
+                f"{', '.join(known)}"
+            )
+        return [(float(a), float(b)) for a, b in zip(known[low], known[high], strict=True)]
 
     def _range(self, image: torch.Tensor) -> tuple[float, float]:
-        if self.modality == "mr":
-            values = image.as_subclass(torch.Tensor).to(torch.float32)
-            low, high = (float(percentile(values, q)) for q in self.window or PERCENTILES)
-            return low, high
         if self.window is not None:
             return self.window
         if self.modality == "ct":
@@ -96,6 +119,13 @@ class ScaleIntensityByModality(Transform):
                 f"format's range as window, such as [0, 4095] for 12 bits or [0, 1] for what is scaled already"
             )
         return 0.0, 255.0
+
+
+def _scaled(image: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    values = image.to(torch.float32)
+    if low == high:  # MONAI would neither scale nor clip
+        return torch.as_tensor((values > high).to(torch.float32))
+    return torch.as_tensor(ScaleIntensityRange(low, high, 0.0, 1.0, clip=True)(values))
 
 
 class ScaleIntensityByModalityd(MapTransform):

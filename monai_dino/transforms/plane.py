@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,7 +13,7 @@ from monai.transforms import Orientationd
 
 from monai_dino.errors import ConfigurationError, InputError
 
-__all__ = ["OrientToPlaneD", "OrientToPlaneDict", "OrientToPlaned", "Plane", "plane_axcodes"]
+__all__ = ["OrientToPlaneD", "OrientToPlaneDict", "OrientToPlaned", "Plane", "check_slice_area", "plane_axcodes"]
 
 Plane = Literal["axial", "coronal", "sagittal"]
 
@@ -40,6 +40,25 @@ def plane_axcodes(plane: Plane) -> str:
     if plane not in get_args(Plane):
         raise ConfigurationError(f"plane: unknown {plane!r}, expected one of {', '.join(get_args(Plane))}")
     return _AXCODES[plane]
+
+
+def check_slice_area(shape: Sequence[int], plane: Plane, name: Any) -> None:
+    """Checks that the slices of a turned volume have an area.
+
+    Args:
+        shape: (rows, columns, slices).
+        plane: the plane.
+        name: what the error calls the volume.
+
+    Raises:
+        InputError: when they are one voxel wide.
+    """
+    rows, columns, slices = shape
+    if min(rows, columns) == 1 and slices > 1:
+        raise InputError(
+            f"{name}: its slices in the {plane} plane are {rows} x {columns} voxels; choose another plane (pictures "
+            f"are axial)"
+        )
 
 
 class OrientToPlaned(Orientationd):
@@ -75,13 +94,8 @@ class OrientToPlaned(Orientationd):
         for key in self.key_iterator(item):
             volume = item[key]
             lazily = isinstance(volume, MetaTensor)  # then it may not have been turned yet
-            rows, columns, slices = volume.peek_pending_shape() if lazily else volume.shape[1:]
-            if min(rows, columns) == 1 and slices > 1:
-                name = volume.meta.get("filename_or_obj", key) if lazily else key
-                raise InputError(
-                    f"{name}: its slices in the {self.plane} plane are {rows} x {columns} voxels; choose another plane "
-                    f"(pictures are axial)"
-                )
+            shape = volume.peek_pending_shape() if lazily else volume.shape[1:]
+            check_slice_area(shape, self.plane, volume.meta.get("filename_or_obj", key) if lazily else key)
         return item
 
 

@@ -108,10 +108,22 @@ def take_slices(img: NdarrayOrTensor, places: np.ndarray) -> torch.Tensor:
         Shape (C, H, W, N).
     """
     volume = convert_to_tensor(img, track_meta=get_track_meta())
-    depth = volume.shape[-1]
-    indices = np.floor((np.arange(len(places)) + places) * depth / len(places)).astype(int).clip(0, depth - 1)
-    taken: torch.Tensor = volume[..., torch.from_numpy(indices)]
+    taken: torch.Tensor = volume[..., torch.from_numpy(slice_indices(places, volume.shape[-1]))]
     return taken
+
+
+def slice_indices(places: np.ndarray, depth: int) -> np.ndarray:
+    """The slices at given places in equal parts of a volume.
+
+    Args:
+        places: place of the slice within each part, from 0 to 1, shape (N,).
+        depth: slices of the volume.
+
+    Returns:
+        Indices from 0 to ``depth - 1``, shape (N,).
+    """
+    indices: np.ndarray = np.floor((np.arange(len(places)) + places) * depth / len(places)).astype(int)
+    return indices.clip(0, depth - 1)
 
 
 class SampleSlicesd(MapTransform):

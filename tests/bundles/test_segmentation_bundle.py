@@ -56,7 +56,7 @@ def test_command_lines_of_the_documentation(tmp_path: Path) -> None:
     assert "parameters are trained" in trained.stdout
     assert "case0.nii.gz: no voxel is labelled" in trained.stderr
     assert "my_model/models/model.pt" in trained.stdout.splitlines()[-1]
-    expected = ("Loading", "Training", f"{data}/labels/case0.nii.gz")
+    expected = ("Storing", "stored", "Training", f"{data}/labels/case0.nii.gz")
     lines = [line for line in trained.stderr.splitlines() if line.strip() and not line.startswith(expected)]
     assert [line[:14] for line in lines] == ["parsing config"], lines  # MONAI's own warning, which nothing switches off
     assert (bundle / "models" / "model.pt").is_file()

@@ -126,7 +126,7 @@ def test_folds_that_are_not_there(write: Write, tmp_path: Path) -> None:
     [
         ("{", "not valid JSON"),
         ("", "not valid JSON"),
-        ("[1, 2]", "expected an object with a list `training`, found list"),
+        ("[1, 2]", "expected a JSON object, found list; a datalist is"),
         ('{"training": {"image": "a.nii"}}', "training is dict, expected a list"),
         ('{"training": "a.nii"}', "training is str, expected a list"),
         ('{"training": [{"label": 1}]}', r"training\[0\] has no image: {'label': 1}"),

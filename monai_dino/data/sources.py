@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the files that a case was read from are still what they were."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Source", "file_digest", "paths_of", "source_files", "stamp", "unchanged"]
+
+Source = dict[str, Any]
+"""Of a file: ``path``, ``size`` in bytes, ``changed`` (times of content and of inode, ns) and ``sha256``."""
+
+
+def paths_of(value: Any) -> list[Path]:
+    """The paths of an image or a label of a datalist item.
+
+    Args:
+        value: path, list of paths, or what is none (a class number, ``None``).
+
+    Returns:
+        Absolute paths.
+    """
+    several = value if isinstance(value, (list, tuple)) else [value]
+    return [Path(v).absolute() for v in several if isinstance(v, (str, Path))]
+
+
+def source_files(item: Mapping[str, Any]) -> list[Path]:
+    """The files that the image and the mask of a datalist item are read from.
+
+    Args:
+        item: with ``image`` and, possibly, ``label``.
+
+    Returns:
+        Files in order; of a DICOM series all in its folder, of a MetaImage header its data beside it too.
+    """
+    files: list[Path] = []
+    for path in [*paths_of(item["image"]), *paths_of(item.get("label"))]:
+        if path.is_dir():
+            files += sorted(p for p in path.iterdir() if p.is_file())
+        else:
+            files += [path]
+            files += sorted(path.parent.glob(f"{path.stem}.*raw")) if path.suffix.lower() == ".mhd" else []
+    return files
+
+
+def stamp(path: Path) -> Source:
+    """Describes a file without reading it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its description without ``sha256``.
+    """
+    state = path.stat()
+    # The time of the inode changes with the content even where a tool sets the time of the content back.
+    return {"path": str(path), "size": state.st_size, "changed": [state.st_mtime_ns, state.st_ctime_ns]}
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def unchanged(sources: Sequence[Source], files: Sequence[Path]) -> bool:
+    """Whether files have the content that they had, by their digests.
+
+    Args:
+        sources: as they were.
+        files: as they are.
+
+    Returns:
+        True where names, order and digests agree.
+    """
+    known = [(source["path"], source["sha256"]) for source in sources]
+    return [path for path, _ in known] == [str(f) for f in files] and all(
+        file_digest(f) == digest for f, (_, digest) in zip(files, known, strict=True)
+    )

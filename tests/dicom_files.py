@@ -84,6 +84,8 @@ def write_series(
             "BitsStored": 16,
             "HighBit": 15,
             "PixelRepresentation": int(voxels.dtype.kind == "i"),
+            "RescaleSlope": 1,
+            "RescaleIntercept": 0,
             "PixelData": voxels[:, :, k].T.tobytes(),
         }
         for name, value in (attributes | tags).items():

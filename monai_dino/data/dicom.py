@@ -13,7 +13,7 @@ import numpy as np
 
 from monai_dino.errors import InputError
 
-__all__ = ["Series", "is_dicom", "one_series", "series_in"]
+__all__ = ["Series", "is_dicom", "one_series", "series_in", "stack_of_frames"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -139,9 +139,26 @@ def _stack(folder: Path, files: Sequence[Path], uid: str) -> Series:
     if not all(placed):
         without = files[placed.index(False)].name
         raise InputError(f"{folder}: {without} does not state its place in the patient, but others do; take it out")
-    order = _check_places(folder, files, headers)
-    first, last = (np.array(headers[i].ImagePositionPatient, dtype=float) for i in (order[0], order[-1]))
-    return Series([files[i] for i in order], (last - first) / (len(files) - 1), one_scale)
+    order, step = _check_places(folder, [f.name for f in files], headers)
+    return Series([files[i] for i in order], step, one_scale)
+
+
+def stack_of_frames(path: Path, headers: Sequence[Any]) -> tuple[list[int], np.ndarray]:
+    """The order of the frames of a multi-frame image, after a check that they are one evenly spaced stack.
+
+    Args:
+        path: what an error calls it.
+        headers: place and orientation of each frame.
+
+    Returns:
+        Indices of the frames in the order of their places, and the way from each to the next in LPS millimetres.
+
+    Raises:
+        InputError: when they differ in orientation, lie twice at one place, or are not evenly spaced.
+    """
+    names = [f"frame {k + 1}" for k in range(len(headers))]
+    _check_spacings(path, names, headers)
+    return _check_places(path, names, headers)
 
 
 def _stated_distance(folder: Path, header: Any) -> float:
@@ -156,32 +173,37 @@ def _check_sizes(folder: Path, files: Sequence[Path], headers: Sequence[Any]) ->
     for file, header in zip(files, headers, strict=True):
         if int(header.get("NumberOfFrames") or 1) > 1:
             raise InputError(f"{folder}: {file.name} holds several frames; put it into a folder of its own")
+    _check_spacings(folder, [f.name for f in files], headers)
+
+
+def _check_spacings(where: Path, names: Sequence[str], headers: Sequence[Any]) -> None:
+    for name, header in zip(names, headers, strict=True):
         size, wanted = ([h.Rows, h.Columns, *map(float, h.get("PixelSpacing") or (1, 1))] for h in (header, headers[0]))
         if not np.allclose(size, wanted, rtol=1e-3, atol=0):
             raise InputError(
-                f"{folder}: {file.name} and {files[0].name} differ in size or pixel spacing; put each stack into a "
-                f"folder of its own"
+                f"{where}: {name} and {names[0]} differ in size or pixel spacing; put each stack into a folder of its "
+                f"own"
             )
 
 
-def _check_places(folder: Path, files: Sequence[Path], headers: Sequence[Any]) -> list[int]:
+def _check_places(where: Path, names: Sequence[str], headers: Sequence[Any]) -> tuple[list[int], np.ndarray]:
     orientations = np.array([h.ImageOrientationPatient for h in headers], dtype=float)
     if np.abs(orientations - orientations[0]).max() > 1e-2:
-        raise InputError(f"{folder}: its slices differ in orientation; put each stack into a folder of its own")
+        raise InputError(f"{where}: its slices differ in orientation; put each stack into a folder of its own")
     normal = np.cross(orientations[0, :3], orientations[0, 3:])
     places = np.array([h.ImagePositionPatient for h in headers], dtype=float)
     order = np.argsort(places @ normal)
     ways = np.diff(places[order], axis=0)
     usual = np.median(ways, axis=0)
     if (same := np.flatnonzero(ways @ normal < 1e-3)).size:
-        first, second = files[order[same[0]]].name, files[order[same[0] + 1]].name
-        raise InputError(f"{folder}: {first} and {second} lie at the same place; take the duplicates out")
+        first, second = names[order[same[0]]], names[order[same[0] + 1]]
+        raise InputError(f"{where}: {first} and {second} lie at the same place; take the duplicates out")
     apart = np.linalg.norm(ways - usual, axis=1)
     if (uneven := np.flatnonzero(apart > _EVEN * np.linalg.norm(usual))).size:
         at = uneven[0]
         raise InputError(
-            f"{folder}: its slices are not evenly spaced: it is {ways[at].round(3).tolist()} mm from "
-            f"{files[order[at]].name} to {files[order[at + 1]].name}, {usual.round(3).tolist()} mm elsewhere; a slice "
-            f"may be missing"
+            f"{where}: its slices are not evenly spaced: it is {ways[at].round(3).tolist()} mm from "
+            f"{names[order[at]]} to {names[order[at + 1]]}, {usual.round(3).tolist()} mm elsewhere; a slice may be "
+            f"missing"
         )
-    return [int(i) for i in order]
+    return [int(i) for i in order], (places[order[-1]] - places[order[0]]) / (len(places) - 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from monai.data.image_reader import PILReader
+from PIL import Image
 
 from monai_dino.errors import InputError
 
@@ -32,7 +33,11 @@ def read_picture(path: Path) -> np.ndarray:
     Raises:
         InputError: when it has several pages, is to be turned according to its EXIF data, or has a colour mode or
             transparency that would be lost.
+        SyntaxError: as Pillow, when a checksum of a PNG does not hold.
     """
+    if path.suffix.lower() == ".png":
+        with Image.open(path) as image:
+            image.verify()  # all checksums to the end of the file; what is decoded below is checked in part
     reader = PILReader(converter=lambda image: _plain(path, image))
     return np.asarray(reader.get_data(reader.read(str(path)))[0])
 

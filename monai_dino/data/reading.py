@@ -12,7 +12,8 @@ from monai.data import MetaTensor
 from monai.data.image_reader import ITKReader
 from monai.data.utils import to_affine_nd
 
-from monai_dino.data.dicom import Series, is_dicom, one_series
+from monai_dino.data.dicom import is_dicom
+from monai_dino.data.dicom_volume import read_dicom
 from monai_dino.data.formats import IMAGE_SUFFIXES, PICTURE_SUFFIXES
 from monai_dino.data.nifti import open_nifti
 from monai_dino.data.open_volume import OpenVolume, WholeVolume, read_whole
@@ -69,6 +70,9 @@ def open_volume(path: str | Path, scratch: Path | None = None, fill: float | Non
     try:
         if path.name.lower().endswith((".nii", ".nii.gz")) and not path.is_dir():
             return open_nifti(path, scratch, fill)
+        if path.is_dir() or "." not in path.name or is_dicom(path):
+            array, affine = read_dicom(path, scratch)
+            return WholeVolume(path, array, affine, fill)
         array, affine, channel_last = _reader_of(path)(path)
         return WholeVolume(path, _channel_first(path, array, channel_last), affine, fill)
     except InputError:
@@ -82,8 +86,6 @@ def open_volume(path: str | Path, scratch: Path | None = None, fill: float | Non
 
 def _reader_of(path: Path) -> Callable[[Path], tuple[np.ndarray, np.ndarray, bool]]:
     name = path.name.lower()
-    if path.is_dir() or "." not in name or is_dicom(path):
-        return _read_dicom
     if name.endswith((".mha", ".mhd", ".nrrd")):
         return _read_itk
     if name.endswith(PICTURE_SUFFIXES):
@@ -91,20 +93,6 @@ def _reader_of(path: Path) -> Callable[[Path], tuple[np.ndarray, np.ndarray, boo
     if name.endswith(".npy"):
         return _read_numpy
     raise InputError(f"{path}: unknown kind of image; known are DICOM series and {', '.join(IMAGE_SUFFIXES)}")
-
-
-def _read_dicom(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
-    import itk
-
-    series = one_series(path) if path.is_dir() else Series([path])
-    names = [str(f) for f in series.files]
-    # ITK takes the type of voxels from the first slice, and forgets a tilt of the gantry.
-    image = itk.imread(names if len(names) > 1 else names[0], None if series.one_scale else itk.F)
-    array, meta = ITKReader().get_data(image)
-    affine = np.array(meta["affine"])
-    if series.step is not None:
-        affine[:3, 2] = series.step * (-1, -1, 1)
-    return np.asarray(array), affine, _last_is_channel(meta)
 
 
 def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:

@@ -78,7 +78,7 @@ def test_command_lines_of_the_documentation(tmp_path: Path) -> None:
     names = {f"case{k}{end}" for k in range(6) for end in ("_seg.nii.gz", "_seg.png")}
     assert {p.name for p in (here / "results").iterdir()} == names | {"predictions.csv"}
     assert {p.name for p in here.iterdir()} == {"my_model", "results"}
-    assert {p.name for p in bundle.iterdir()} == {"configs", "docs", "LICENSE", "models", "runs", "eval"}
+    assert {p.name for p in bundle.iterdir()} == {"configs", "docs", "LICENSE", "models", "runs", "eval", "store"}
 
 
 def test_training_leaves_the_network_and_its_settings(trained_segmenter: Path) -> None:

@@ -396,7 +396,7 @@ def test_what_is_not_there_or_not_known(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"notes\.docx: unknown kind of image; known are DICOM series and \.nii"):
         read_volume(tmp_path / "notes.docx")
     (tmp_path / "README").write_text("no image")
-    with pytest.raises(InputError, match="README: cannot be read"):
+    with pytest.raises(InputError, match="README: not a readable DICOM file"):
         read_volume(tmp_path / "README")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: holds 0 DICOM series, expected one"):
@@ -493,16 +493,13 @@ def shipped(name: str) -> str:
 )
 def test_broken_dicom_files(name: str) -> None:
     path = shipped(name)
-    if name == "badVR.dcm":  # the rest of its header is whole
-        assert read_volume(path).shape == (1, 10, 10, 1)
-    else:
-        with pytest.raises(InputError) as error:
-            read_volume(path)
-        assert path in str(error.value)
+    with pytest.raises(InputError) as error:
+        read_volume(path)
+    assert path in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "name", ["CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "rtdose.dcm"]
+    "name", ["CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "JPEG2000.dcm"]
 )
 def test_dicom_voxels_are_those_of_pydicom(name: str) -> None:
     header = pydicom.dcmread(shipped(name))

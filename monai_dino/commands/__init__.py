@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from monai_dino import __version__
-from monai_dino.commands import bundles, datalist
+from monai_dino.commands import bundles, check, datalist, store
 from monai_dino.errors import MonaiDinoError
 
 __all__ = ["main"]
@@ -22,20 +22,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line; ``None`` takes that of the process.
 
     Returns:
-        0, or 1 after an error that was printed.
+        0, or 1 after an error that was printed, or when the command found one.
     """
     parser = argparse.ArgumentParser(
         prog="python -m monai_dino", description="DINO, DINOv2 and DINOv3 for medical images, native to MONAI."
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (bundles, datalist):
+    for module in (bundles, datalist, check, store):
         module.add_parser(commands)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except MonaiDinoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from monai_dino.errors import InputError
 __all__ = ["CheckClassd", "CheckLabeld", "LoadCased", "OpenCase", "open_case", "read_mask"]
 
 _LOGGER = logging.getLogger(__name__)
+_OVERLAY = 0.2  # share of coloured pixels below which colour is likelier a caliper or Doppler box than a colour image
 
 
 @dataclass
@@ -74,18 +76,22 @@ def _with_channels(image: OpenVolume, in_channels: int) -> OpenVolume:
     found = image.shape[0]
     if found == in_channels:
         return image
-    if found == 3 and in_channels == 1 and _channels_are_equal(image):
-        _LOGGER.info("%s: its three colour channels are equal; one is used", image.path)
-        return StackedVolume([image], channels=[0])
     what = "a colour image" if found in (3, 4) else f"an image of {found} channel{'s' if found > 1 else ''}"
+    if found == 3 and in_channels == 1:
+        coloured = _share_of_colour(image)
+        if coloured == 0:
+            _LOGGER.info("%s: its three colour channels are equal; one is used", image.path)
+            return StackedVolume([image], channels=[0])
+        if coloured < _OVERLAY:
+            what += f" (though only {coloured:.1%} of its pixels are coloured: is something burnt in?)"
     raise InputError(
         f"{image.path}: {what}, but in_channels is {in_channels}; convert it, or set in_channels to {found}"
     )
 
 
-def _channels_are_equal(image: OpenVolume) -> bool:
+def _share_of_colour(image: OpenVolume) -> float:
     slices = (image.read(2, k, k + 1) for k in range(image.shape[3]))
-    return all(bool((one == one[:1]).all()) for one in slices)
+    return sum(int((one != one[:1]).any(axis=0).sum()) for one in slices) / math.prod(image.shape[1:])
 
 
 def _paths(value: Any) -> list[str | Path]:

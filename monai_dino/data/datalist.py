@@ -16,7 +16,9 @@ __all__ = ["load_splits", "select_cases"]
 _SHOWN = 10
 
 
-def load_splits(datalist: str | Path, dataset_dir: str | Path, fold: int | None = 0) -> dict[str, list[dict[str, Any]]]:
+def load_splits(
+    datalist: str | Path, dataset_dir: str | Path, fold: int | None = 0, must_exist: bool = True
+) -> dict[str, list[dict[str, Any]]]:
     """Reads a datalist and splits it.
 
     Cases of ``training`` whose ``fold`` is the one asked for are the validation cases; where the datalist has a
@@ -27,6 +29,7 @@ def load_splits(datalist: str | Path, dataset_dir: str | Path, fold: int | None 
         dataset_dir: folder that the paths in it are relative to.
         fold: the fold to hold out for validation; ``None`` trains on all of ``training`` and validates on
             ``validation``, if there is one.
+        must_exist: whether files that are not there are an error.
 
     Returns:
         ``training``, ``validation`` and ``testing``: items with absolute paths, a ``case`` name that is unique in
@@ -53,7 +56,7 @@ def load_splits(datalist: str | Path, dataset_dir: str | Path, fold: int | None 
     testing = _items(path, content, "testing") or _items(path, content, "test")
     splits = {"training": training, "validation": validation, "testing": testing}
     _check_patients(path, splits)
-    return _resolve(path, splits, Path(dataset_dir))
+    return _resolve(path, splits, Path(dataset_dir), must_exist)
 
 
 def select_cases(splits: Mapping[str, list[dict[str, Any]]], part: str) -> list[dict[str, Any]]:
@@ -107,7 +110,9 @@ def _check_patients(path: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]
                     raise DatalistError(f"{path}: {who} is in {seen[who]} and in {part}; a patient must be in one part")
 
 
-def _resolve(path: Path, splits: dict[str, list[dict[str, Any]]], dataset_dir: Path) -> dict[str, list[dict[str, Any]]]:
+def _resolve(
+    path: Path, splits: dict[str, list[dict[str, Any]]], dataset_dir: Path, must_exist: bool
+) -> dict[str, list[dict[str, Any]]]:
     missing = []
     everything = [item for items in splits.values() for item in items]
     for item, name in zip(everything, unique_names([case_name(item["image"]) for item in everything]), strict=True):
@@ -119,7 +124,7 @@ def _resolve(path: Path, splits: dict[str, list[dict[str, Any]]], dataset_dir: P
             missing += [str(p) for p in paths if not p.exists()]
             item[key] = str(paths[0]) if isinstance(value, str) else [str(p) for p in paths]
         item |= {"case": name, "patient": name if item.get("patient") is None else item["patient"]}
-    if missing:
+    if missing and must_exist:
         more = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         listed = "\n  ".join(missing[:_SHOWN])
         raise DatalistError(f"{path}: names {len(missing)} files that are not there:\n  {listed}{more}")

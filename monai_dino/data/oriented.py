@@ -18,7 +18,7 @@ class PlaneSlices:
     Args:
         volume: the volume, as it lies on disk.
         plane: the plane.
-        name: what an error calls it.
+        name: what an error calls it; ``None`` accepts slices without an area.
 
     Attributes:
         shape: (C, rows, columns, slices).
@@ -28,7 +28,7 @@ class PlaneSlices:
         InputError: when the slices have no area.
     """
 
-    def __init__(self, volume: OpenVolume, plane: Plane, name: str) -> None:
+    def __init__(self, volume: OpenVolume, plane: Plane, name: str | None) -> None:
         self.volume = volume
         turn = ornt_transform(io_orientation(volume.affine), axcodes2ornt(plane_axcodes(plane)))
         order = np.argsort(turn[:, 0])
@@ -37,7 +37,8 @@ class PlaneSlices:
         self._turn = turn
         self._axis = int(order[2])
         self._backwards = turn[self._axis, 1] < 0
-        check_slice_area(self.shape[1:], plane, name)
+        if name is not None:
+            check_slice_area(self.shape[1:], plane, name)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Reads slices.

@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for module in (bundles, datalist, check, store):
         module.add_parser(commands)
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("monai_dino").setLevel(logging.INFO)  # of others, warnings alone
     try:
         return int(options.run(options) or 0)
     except MonaiDinoError as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +54,11 @@ def _run(options: argparse.Namespace) -> int:
     splits = load_splits(options.datalist, dataset_dir, fold=None, must_exist=False)
     names, modality, findings = _declared(options.datalist, dataset_dir)
     items = [(item, part) for part, cases in splits.items() for item in cases]
-    logging.getLogger("monai_dino").setLevel(logging.ERROR)  # what it would say of a case is among the findings
 
     def check(one: tuple[dict[str, Any], str]) -> CaseReport:
         return check_case(*one, options.in_channels, len(names) or None, modality)
 
-    with ThreadPoolExecutor(max(1, options.num_workers)) as pool:
+    with _quiet(), ThreadPoolExecutor(max(1, options.num_workers)) as pool:
         reports = list(tqdm(pool.map(check, items), total=len(items), desc="Checking", unit="case"))
     findings += [finding for report in reports for finding in report.findings]
     findings += dataset_findings(reports, names, modality)
@@ -68,6 +69,18 @@ def _run(options: argparse.Namespace) -> int:
     write_json(output, as_json(str(path), reports, findings, facts))
     print(f"{as_text(findings, facts)}; wrote {output}")
     return int(any(finding.severity == "error" for finding in findings))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What reading would log of a case is among the findings."""
+    logger = logging.getLogger("monai_dino")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _declared(datalist: Path, dataset_dir: Path) -> tuple[list[str], str | None, list[Any]]:

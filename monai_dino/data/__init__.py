@@ -13,6 +13,7 @@ from monai_dino.data.datalist_file import (
     fingerprint,
     modality,
 )
+from monai_dino.data.dicom_seg import check_dicom_seg, write_dicom_seg
 from monai_dino.data.discovery import find_cases
 from monai_dino.data.reading import read_volume
 from monai_dino.data.slice_dataset import SliceDataset
@@ -28,6 +29,7 @@ __all__ = [
     "SliceDataset",
     "SliceStore",
     "channels",
+    "check_dicom_seg",
     "check_evaluation",
     "check_output_dir",
     "class_names",
@@ -38,5 +40,6 @@ __all__ = [
     "modality",
     "read_volume",
     "select_cases",
+    "write_dicom_seg",
     "write_volume",
 ]

@@ -15,7 +15,7 @@ from monai_dino.data.cases import OpenCase, open_case
 from monai_dino.data.check_headers import header_findings
 from monai_dino.data.checks import check_class, check_classes, check_same_grid
 from monai_dino.data.finding import Finding, from_error
-from monai_dino.data.open_volume import OpenVolume
+from monai_dino.data.open_volume import OpenVolume, in_blocks
 from monai_dino.data.oriented import PlaneSlices
 from monai_dino.data.sources import file_digest, source_files
 from monai_dino.data.statistics import Statistics, volume_statistics
@@ -27,7 +27,6 @@ _THIN = 8  # voxels
 _SPACING = (0.01, 50.0)  # mm
 _ANISOTROPY = 3.0  # between the two finer axes
 _SHEAR = 0.05  # cosine between two axes
-_BLOCK = 1 << 25  # bytes
 
 
 @dataclass
@@ -96,11 +95,7 @@ def _look_at_image(report: CaseReport, image: OpenVolume, modality: str | None) 
     report.shape = list(image.shape[1:])
     report.spacing = np.linalg.norm(image.affine[:3, :3], axis=0).tolist()
     report.orientation = "".join(nib.aff2axcodes(image.affine))
-    step = max(1, _BLOCK * image.shape[3] // (int(np.prod(image.shape)) * image.dtype.itemsize))
-    starts = range(0, image.shape[3], step)
-    statistics = volume_statistics(
-        lambda: (image.read(2, k, min(k + step, image.shape[3])) for k in starts), image.shape[0], image.dtype
-    )
+    statistics = volume_statistics(lambda: in_blocks(image), image.shape[0], image.dtype)
     report.percentiles = statistics.percentiles
     report.findings += _geometry(report, image) + _intensities(report.case, statistics, image.dtype, modality)
 

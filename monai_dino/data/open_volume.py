@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from monai.data import MetaTensor
 from monai_dino.data.checks import check_affine, check_dtype
 from monai_dino.errors import InputError
 
-__all__ = ["OpenVolume", "StackedVolume", "WholeVolume", "read_whole"]
+__all__ = ["OpenVolume", "StackedVolume", "WholeVolume", "in_blocks", "read_whole", "slices_a_block"]
 
 _LOGGER = logging.getLogger(__name__)
+_BLOCK = 1 << 23  # bytes
 
 Shape = tuple[int, int, int, int]
 
@@ -148,6 +150,34 @@ class StackedVolume(OpenVolume):
 
     def _part(self, axis: int, start: int, stop: int) -> np.ndarray:
         return np.concatenate([part.read(axis, start, stop) for part in self.parts])[self.channels]
+
+
+def in_blocks(volume: OpenVolume) -> Iterator[np.ndarray]:
+    """Reads a volume from its first slice to its last along the axis that files are written along.
+
+    Args:
+        volume: the volume.
+
+    Yields:
+        Blocks of about 8 MB, shape (C, X, Y, n).
+    """
+    depth = volume.shape[3]
+    step = slices_a_block(volume, depth)
+    for start in range(0, depth, step):
+        yield volume.read(2, start, min(start + step, depth))
+
+
+def slices_a_block(volume: OpenVolume, depth: int) -> int:
+    """How many slices of a volume make a block.
+
+    Args:
+        volume: the volume.
+        depth: its slices along the axis in question.
+
+    Returns:
+        At least 1.
+    """
+    return max(1, _BLOCK * depth // (math.prod(volume.shape) * volume.dtype.itemsize))
 
 
 def read_whole(volume: OpenVolume) -> MetaTensor:

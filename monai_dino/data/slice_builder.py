@@ -14,7 +14,7 @@ import numpy as np
 from monai_dino import __version__
 from monai_dino.data.cases import open_case
 from monai_dino.data.checks import check_same_grid
-from monai_dino.data.open_volume import OpenVolume
+from monai_dino.data.open_volume import OpenVolume, in_blocks, slices_a_block
 from monai_dino.data.oriented import PlaneSlices
 from monai_dino.data.slice_file import Chunk, SliceFileWriter
 from monai_dino.data.sources import file_digest, source_files, stamp
@@ -26,7 +26,6 @@ from monai_dino.transforms.plane import Plane, plane_axcodes
 __all__ = ["FORMAT", "StoreSettings", "build_slice_file"]
 
 FORMAT = 1
-_BLOCK = 1 << 25  # bytes
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class StoreSettings:
 
 
 def build_slice_file(item: Mapping[str, Any], settings: StoreSettings, path: Path, scratch: Path) -> None:
-    """Reads and checks a case and writes it, whole or not at all, in memory of a few blocks of 32 MB.
+    """Reads and checks a case and writes it, whole or not at all, in memory of a few blocks of 8 MB.
 
     Args:
         item: item of a datalist.
@@ -91,14 +90,14 @@ def build_slice_file(item: Mapping[str, Any], settings: StoreSettings, path: Pat
 
 def _write_image(writer: SliceFileWriter, volume: OpenVolume, slices: PlaneSlices) -> dict[str, Any]:
     channels, dtype = volume.shape[0], np.dtype(volume.dtype)
-    statistics = volume_statistics(lambda: _blocks(volume), channels, dtype)
+    statistics = volume_statistics(lambda: in_blocks(volume), channels, dtype)
     codes, levels = dtype, None
     if statistics.levels is not None:
         few = np.dtype(np.uint8 if len(statistics.levels) <= 256 else np.uint16)
         if few.itemsize < dtype.itemsize:  # numbers of levels take less than the levels, and lose nothing
             codes, levels = few, statistics.levels
     images: list[Chunk] = []
-    for one in _slices(slices, dtype):
+    for one in _slices(slices):
         if levels is not None:
             one = np.searchsorted(levels, one.view(levels.dtype)).astype(codes)
         images.append(writer.add(one))
@@ -114,7 +113,7 @@ def _write_mask(writer: SliceFileWriter, volume: OpenVolume, slices: PlaneSlices
     masks: list[Chunk] = []
     labels: list[list[int]] = []
     voxels: Counter[int] = Counter()
-    for one in _slices(slices, dtype):
+    for one in _slices(slices):
         classes, counts = np.unique(one, return_counts=True)
         voxels.update(dict(zip(classes.tolist(), counts.tolist(), strict=True)))
         labels.append([c for c in classes.tolist() if c])
@@ -122,15 +121,8 @@ def _write_mask(writer: SliceFileWriter, volume: OpenVolume, slices: PlaneSlices
     return {"masks": masks, "labels": labels, "label_voxels": dict(voxels), "mask_dtype": dtype.str}
 
 
-def _blocks(volume: OpenVolume) -> Iterator[np.ndarray]:
-    depth = volume.shape[3]  # the axis along which files are written
-    step = max(1, _BLOCK * depth // (int(np.prod(volume.shape)) * np.dtype(volume.dtype).itemsize))
-    for start in range(0, depth, step):
-        yield volume.read(2, start, min(start + step, depth))
-
-
-def _slices(slices: PlaneSlices, dtype: np.dtype) -> Iterator[np.ndarray]:
+def _slices(slices: PlaneSlices) -> Iterator[np.ndarray]:
     depth = slices.shape[3]
-    step = max(1, _BLOCK * depth // (int(np.prod(slices.shape)) * dtype.itemsize))
+    step = slices_a_block(slices.volume, depth)
     for start in range(0, depth, step):
         yield from slices.read(start, min(start + step, depth))

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic import write_volume
 
-from monai_dino.data import slice_builder, slice_store
+from monai_dino.data import open_volume, slice_builder, slice_store
 from monai_dino.data.cases import LoadCased
 from monai_dino.data.slice_store import SliceStore, verify_store
 from monai_dino.errors import InputError
@@ -391,7 +391,7 @@ def test_building_and_reading_take_the_memory_of_a_block(
     shape = (200, 240, 160)
     volume = np.random.default_rng(0).integers(0, 900, shape, dtype=np.int16)
     item = {"image": str(write_volume(tmp_path / f"x{suffix}", volume, np.eye(4))), "case": "x"}
-    monkeypatch.setattr(slice_builder, "_BLOCK", 1 << 18)
+    monkeypatch.setattr(open_volume, "_BLOCK", 1 << 18)
     SliceStore([write_case(tmp_path)], tmp_path / "warm", progress=False)  # what is imported on first use
     tracemalloc.start()
     case = SliceStore([item], tmp_path / "store", num_workers=1, progress=False).stored[0]

@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from monai_dino.data import SliceStore, load_splits, modality
-    from monai_dino.data.slice_store import verify_store
+    from monai_dino.data.verify_store import verify_store
 
     dataset_dir = options.dataset_dir or options.datalist.parent
     splits = load_splits(options.datalist, dataset_dir, fold=None)

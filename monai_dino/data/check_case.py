@@ -11,10 +11,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from monai_dino.data.cases import OpenCase, open_case
 from monai_dino.data.check_headers import header_findings
 from monai_dino.data.checks import check_class, check_classes, check_same_grid
 from monai_dino.data.finding import Finding, from_error
+from monai_dino.data.open_case import OpenCase, open_case
 from monai_dino.data.open_volume import OpenVolume, in_blocks
 from monai_dino.data.oriented import PlaneSlices
 from monai_dino.data.sources import file_digest, source_files

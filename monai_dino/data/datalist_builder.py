@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from monai_dino.data.cases import read_mask
 from monai_dino.data.folds import assign_folds
+from monai_dino.data.open_case import read_mask
 from monai_dino.data.pairing import Pairing
 from monai_dino.data.patients import number_patients
 from monai_dino.errors import DatalistError

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from monai_dino import __version__
-from monai_dino.data.cases import open_case
 from monai_dino.data.checks import check_same_grid
+from monai_dino.data.open_case import open_case
 from monai_dino.data.open_volume import OpenVolume, in_blocks, slices_a_block
 from monai_dino.data.oriented import PlaneSlices
 from monai_dino.data.slice_file import Chunk, SliceFileWriter

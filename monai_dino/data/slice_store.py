@@ -197,27 +197,3 @@ def _restamp(path: Path, sources: list[dict[str, Any]]) -> None:
     with written_whole(path) as partial, partial.open("wb") as target, path.open("rb") as source:
         target.write(source.read(header["end"]))
         SliceFileWriter(target).finish({**header, "sources": sources})
-
-
-def verify_store(store: SliceStore) -> None:
-    """Reads every slice of a store, and every file that it was made from, with a progress bar.
-
-    Args:
-        store: the store.
-
-    Raises:
-        InputError: when a slice is damaged, or a file is not what it was; all cases are named.
-    """
-    failed = []
-    for case in tqdm(store.stored, desc="Verifying", unit="case"):
-        try:
-            case.volume_item()
-        except InputError as error:
-            failed.append(str(error))
-        if not unchanged(case.sources, source_files(case.item)):
-            failed.append(
-                f"{case.item['image']}: its files are not what they were; delete {case.path}, and it is stored again"
-            )
-    if failed:
-        listed = "\n  ".join(failed)
-        raise InputError(f"{len(failed)} faults in {store.store_dir}:\n  {listed}")

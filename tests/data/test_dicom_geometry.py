@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import OBLIQUE, series_affine, write_series
+from dicom_files import OBLIQUE, series_affine, write_enhanced, write_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data.image_reader import ITKReader
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 
 from monai_dino.data.dicom_geometry import frame_headers, image_affine
 from monai_dino.data.reading import read_volume
@@ -66,26 +66,7 @@ def multi_frame(path: Path, order: list[int], **change: Any) -> np.ndarray:
     """An enhanced CT whose frames are the slices of a series in another order; returns the voxels of the series."""
     voxels = np.random.default_rng(1).integers(0, 100, (5, 7, 4)).astype("<i2")
     files = write_series(path.parent / "series", voxels, **OBLIQUE)
-    headers = [dcmread(files[k]) for k in order]
-    image = dcmread(files[0])
-    image.NumberOfFrames = len(order)
-    image.PixelData = np.stack([h.pixel_array for h in headers]).tobytes()
-    shared, measures, units = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = headers[0].PixelSpacing, 2.5
-    units.RescaleSlope, units.RescaleIntercept = change.get("slope", 1), change.get("intercept", 0)
-    shared.PixelMeasuresSequence, shared.PixelValueTransformationSequence = [measures], [units]
-    image.SharedFunctionalGroupsSequence = [shared]
-    frames = []
-    for header in headers:
-        frame, place, direction = Dataset(), Dataset(), Dataset()
-        place.ImagePositionPatient = header.ImagePositionPatient
-        direction.ImageOrientationPatient = header.ImageOrientationPatient
-        frame.PlanePositionSequence, frame.PlaneOrientationSequence = [place], [direction]
-        frames.append(frame)
-    image.PerFrameFunctionalGroupsSequence = frames
-    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
-        delattr(image, tag)
-    image.save_as(path)
+    write_enhanced(path, [files[k] for k in order], **change)
     return voxels
 
 

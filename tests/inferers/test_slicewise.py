@@ -12,11 +12,16 @@ from monai.data import MetaTensor
 from monai.inferers import SliceInferer, sliding_window_inference
 from torch import nn
 
-from monai_dino.data.slice_dataset import neighbouring_slices
 from monai_dino.errors import ConfigurationError
 from monai_dino.inferers import SlicewiseInferer
 
 DEPTH = 7
+
+
+def neighbouring_slices(volume: torch.Tensor, index: int, neighbours: int) -> torch.Tensor:
+    """A slice with its neighbours as channels, the ends repeated."""
+    around = [min(max(k, 0), volume.shape[-1] - 1) for k in range(index - neighbours, index + neighbours + 1)]
+    return torch.cat([volume[..., k] for k in around])
 
 
 def plain(volume: torch.Tensor) -> torch.Tensor:

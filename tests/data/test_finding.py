@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from monai_dino.data.finding import Finding, from_error, ordered
+from monai_dino.errors import InputError
+
+
+def test_an_error_is_taken_apart() -> None:
+    finding = from_error("a", "unusable", InputError("x.nii: is\ndamaged; copy it again; or so"))
+    assert finding == Finding("a", "error", "unusable", "x.nii: is damaged", "copy it again; or so")
+
+
+def test_the_worst_come_first_and_topics_together() -> None:
+    severities = ("note", "warning", "error")
+    found = [Finding(case, s, topic, "", "") for case in "ba" for s in severities for topic in ("y", "x")]  # type: ignore[arg-type]
+    keys = [(f.severity, f.topic, f.case) for f in ordered(found)]
+    assert keys == [(s, topic, case) for s in ("error", "warning", "note") for topic in "xy" for case in "ab"]

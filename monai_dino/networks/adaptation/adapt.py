@@ -92,6 +92,13 @@ def adapt(
             f"adaptation: {', '.join(given)} given in mode {mode!r}, but only 'lora' has them; leave them out or set "
             f"mode to 'lora'"
         )
+    _set_trainable(encoder, mode, freeze_blocks)
+    encoder.frozen = mode == "frozen"
+    encoder.train(encoder.training)  # new adapters included
+    return count_parameters(encoder)
+
+
+def _set_trainable(encoder: DinoEncoder, mode: AdaptationMode, freeze_blocks: int) -> None:
     for name, parameter in encoder.named_parameters():
         parameter.requires_grad_(
             mode == "full" or (mode == "bitfit" and name.endswith(".bias")) or (mode == "lora" and ".lora_" in name)
@@ -102,9 +109,6 @@ def adapt(
             module.requires_grad_(False)
     # The mask token is used in pretraining only; there it is switched on again.
     encoder.backbone.get_parameter("embeddings.mask_token").requires_grad_(False)
-    encoder.frozen = mode == "frozen"
-    encoder.train(encoder.training)  # new adapters included
-    return count_parameters(encoder)
 
 
 def _add_lora(

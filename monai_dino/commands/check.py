@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -60,7 +61,9 @@ def _run(options: argparse.Namespace) -> int:
 
     with _quiet(), ThreadPoolExecutor(max(1, options.num_workers)) as pool:
         reports = list(tqdm(pool.map(check, items), total=len(items), desc="Checking", unit="case"))
-    findings += [finding for report in reports for finding in report.findings]
+    for report in reports:
+        report.digests = {_relative(path, dataset_dir): digest for path, digest in report.digests.items()}
+        findings += report.findings
     findings += dataset_findings(reports, names, modality)
     findings += [] if earlier is None else changed_files(reports, earlier)
     facts = summary(reports, names)
@@ -69,6 +72,10 @@ def _run(options: argparse.Namespace) -> int:
     write_json(output, as_json(str(path), reports, findings, facts))
     print(f"{as_text(findings, facts)}; wrote {output}")
     return int(any(finding.severity == "error" for finding in findings))
+
+
+def _relative(path: str, dataset_dir: Path) -> str:
+    return Path(os.path.relpath(path, dataset_dir)).as_posix()  # so that a report holds after a move
 
 
 @contextmanager

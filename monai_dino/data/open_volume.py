@@ -15,7 +15,7 @@ import torch
 from monai.data import MetaTensor
 
 from monai_dino.data.checks import check_affine, check_dtype
-from monai_dino.errors import InputError
+from monai_dino.errors import ConfigurationError, InputError
 
 __all__ = ["OpenVolume", "StackedVolume", "WholeVolume", "in_blocks", "read_whole", "slices_a_block"]
 
@@ -44,6 +44,7 @@ class OpenVolume(ABC):
         meta: for a MetaTensor.
 
     Raises:
+        ConfigurationError: when the value to fill is not finite itself.
         InputError: when the affine or the type cannot be used.
     """
 
@@ -54,6 +55,8 @@ class OpenVolume(ABC):
         self.shape = shape
         self.dtype = check_dtype(path, dtype)
         self.affine = check_affine(path, affine)
+        if fill is not None and not math.isfinite(fill):
+            raise ConfigurationError(f"fill={fill}: expected a finite value for the voxels that are not")
         self.fill = fill
         self.filled = 0
         self.meta: dict[str, Any] = {"filename_or_obj": str(path)}

@@ -18,7 +18,7 @@ from monai_dino.data.formats import IMAGE_SUFFIXES, PICTURE_SUFFIXES
 from monai_dino.data.nifti import open_nifti
 from monai_dino.data.open_volume import OpenVolume, WholeVolume, read_whole
 from monai_dino.data.pictures import PICTURE_AFFINE, read_picture
-from monai_dino.errors import InputError
+from monai_dino.errors import InputError, MonaiDinoError
 
 __all__ = ["open_volume", "read_volume"]
 
@@ -75,7 +75,7 @@ def open_volume(path: str | Path, scratch: Path | None = None, fill: float | Non
             return WholeVolume(path, array, affine, fill)
         array, affine, channel_last = _reader_of(path)(path)
         return WholeVolume(path, _channel_first(path, array, channel_last), affine, fill)
-    except InputError:
+    except MonaiDinoError:
         raise
     except Exception as error:  # readers raise whatever their parsers do
         raise InputError(

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -76,8 +77,14 @@ def test_a_flipped_byte_shows_against_an_earlier_report(tmp_path: Path, capsys: 
         capsys.readouterr()
         assert check(tmp_path, "--against", str(report), "--output", str(tmp_path / "second.json")) == 1
         findings = json.loads((tmp_path / "second.json").read_text())["findings"]
-        assert [f["what"] for f in findings if f["topic"] == "changed"] == [f"{path}: its content was changed"]
+        changed = path.relative_to(tmp_path).as_posix()
+        assert [f["what"] for f in findings if f["topic"] == "changed"] == [f"{changed}: its content was changed"]
         path.write_bytes(whole)
+    moved = tmp_path.with_name("moved")
+    shutil.copytree(tmp_path, moved)
+    assert check(moved, "--against", str(report), "--output", str(moved / "second.json")) == 0
+    findings = json.loads((moved / "second.json").read_text())["findings"]
+    assert not {f["topic"] for f in findings} & {"changed", "new", "gone"}
     (tmp_path / "other.json").write_text("{}")
     assert check(tmp_path, "--against", str(tmp_path / "other.json")) == 1
     assert "other.json: holds no files; name a report of this command" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from monai_dino.data.open_volume import StackedVolume, WholeVolume, read_whole
 from monai_dino.data.reading import open_volume, read_volume
-from monai_dino.errors import InputError
+from monai_dino.errors import ConfigurationError, InputError
 
 
 def with_gaps(seed: int = 0) -> np.ndarray:
@@ -39,6 +39,11 @@ def test_what_is_not_finite_is_filled_and_counted(
         assert caplog.text == ""
     assert np.array_equal(np.concatenate(parts, axis=2)[0], expected)
     assert f"{path}: 3 voxels are not finite; they were set to -1000" in caplog.text
+
+
+def test_what_is_filled_is_finite() -> None:
+    with pytest.raises(ConfigurationError, match="fill=nan: expected a finite value"):
+        WholeVolume("x", with_gaps()[None], np.eye(4), fill=float("nan"))
 
 
 @pytest.mark.parametrize(("axis", "start", "count"), [(0, 4, "2 or more"), (1, 0, "2 or more"), (2, 3, "2 or more")])

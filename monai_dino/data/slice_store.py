@@ -11,11 +11,12 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from monai_dino.data.case_dataset import naming_case
@@ -79,6 +80,7 @@ class SliceStore(Sequence[dict[str, Any]]):
         self.store_dir = Path(store_dir).absolute()
         self.settings = StoreSettings(plane, in_channels, modality, fill)
         (self.store_dir / ".locks").mkdir(parents=True, exist_ok=True)
+        self._sweep()
         found = [self._find(item) for item in cases]
         missing = [index for index, case in enumerate(found) if case is None]
         if missing:
@@ -101,6 +103,17 @@ class SliceStore(Sequence[dict[str, Any]]):
             See :meth:`StoredCase.volume_item`.
         """
         return self.stored[index].volume_item()
+
+    def _lock(self, name: str, timeout: float = -1) -> FileLock:
+        return FileLock(self.store_dir / ".locks" / f"{name}.lock", timeout=timeout)
+
+    def _sweep(self) -> None:
+        """Removes what killed builds left, but not what another process is at work on."""
+        for prefix in (".scratch-", ".part-"):
+            for left in self.store_dir.glob(f"{prefix}*"):
+                with suppress(Timeout), self._lock(left.name.removeprefix(prefix), timeout=0):
+                    shutil.rmtree(left, ignore_errors=True)
+                    left.unlink(missing_ok=True)
 
     def _path(self, item: Mapping[str, Any]) -> Path:
         files = [[str(p) for p in paths_of(item[key])] for key in ("image", "label") if key in item]
@@ -165,11 +178,10 @@ class SliceStore(Sequence[dict[str, Any]]):
     def _store(self, item: Mapping[str, Any]) -> None:
         path = self._path(item)
         scratch = path.with_name(f".scratch-{path.name}")
-        with naming_case(item), FileLock(self.store_dir / ".locks" / f"{path.name}.lock"):
+        with naming_case(item), self._lock(path.name):
             if self._find(item) is not None or self._renew(item, path):  # another process may have been faster
                 return
-            shutil.rmtree(scratch, ignore_errors=True)  # what a killed build left
-            scratch.mkdir()
+            scratch.mkdir(exist_ok=True)
             try:
                 build_slice_file(item, self.settings, path, scratch)
             finally:

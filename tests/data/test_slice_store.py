@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic import write_volume
@@ -359,6 +360,21 @@ def test_a_build_may_be_killed_at_any_moment(tmp_path: Path, many: list[dict[str
     assert_equal(SliceStore(many, store, progress=False), many)
     left = [p.name for p in store.iterdir() if p.name.startswith(".") and p.name != ".locks"]
     assert left == []
+
+
+def test_what_a_killed_build_left_is_swept_but_not_what_is_at_work(tmp_path: Path) -> None:
+    store, items = tmp_path / "store", [write_case(tmp_path)]
+    path = SliceStore(items, store, progress=False).stored[0].path
+    for name in (path.name, "other.slices"):
+        (store / f".scratch-{name}").mkdir()
+        (store / f".scratch-{name}" / "volume.nii").write_bytes(b"half")
+        (store / f".part-{name}").write_bytes(b"half")
+    with FileLock(store / ".locks" / "other.slices.lock"):
+        SliceStore(items, store, progress=False)
+        left = {p.name for p in store.iterdir()} - {path.name, ".locks"}
+        assert left == {".scratch-other.slices", ".part-other.slices"}
+    SliceStore(items, store, progress=False)
+    assert {p.name for p in store.iterdir()} == {path.name, ".locks"}
 
 
 def test_two_builders_give_one_correct_store(tmp_path: Path, many: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
         reports = list(tqdm(pool.map(check, items), total=len(items), desc="Checking", unit="case"))
     for report in reports:
         report.digests = {_relative(path, dataset_dir): digest for path, digest in report.digests.items()}
-        findings += report.findings
+        findings += [replace(f, what=f.what.replace(f"{dataset_dir}{os.sep}", "")) for f in report.findings]
     findings += dataset_findings(reports, names, modality)
     findings += [] if earlier is None else changed_files(reports, earlier)
     facts = summary(reports, names)

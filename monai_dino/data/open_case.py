@@ -73,8 +73,9 @@ def _with_channels(image: OpenVolume, in_channels: int) -> OpenVolume:
     found = image.shape[0]
     if found == in_channels:
         return image
-    what = "a colour image" if found in (3, 4) else f"an image of {found} channel{'s' if found > 1 else ''}"
-    if found == 3 and in_channels == 1:
+    colour = found in (3, 4) and not isinstance(image, StackedVolume)
+    what = "a colour image" if colour else f"an image of {found} channel{'s' if found > 1 else ''}"
+    if colour and found == 3 and in_channels == 1:
         coloured = _share_of_colour(image)
         if coloured == 0:
             _LOGGER.info("%s: its three colour channels are equal; one is used", image.path)

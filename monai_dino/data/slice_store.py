@@ -26,7 +26,7 @@ from monai_dino.data.slice_builder import FORMAT, StoreSettings, build_slice_fil
 from monai_dino.data.slice_file import SliceFile, SliceFileWriter
 from monai_dino.data.sources import paths_of, source_files, stamp, unchanged
 from monai_dino.data.stored_case import StoredCase
-from monai_dino.errors import InputError, MonaiDinoError
+from monai_dino.errors import ConfigurationError, InputError, MonaiDinoError
 from monai_dino.files import written_whole
 from monai_dino.transforms.plane import Plane
 
@@ -59,6 +59,7 @@ class SliceStore(Sequence[dict[str, Any]]):
         stored: the cases, in order.
 
     Raises:
+        ConfigurationError: when the folder cannot be made.
         InputError: when there are no cases; when cases cannot be stored, all of which are named (the others are
             stored); when a case has no mask, or one that holds an undeclared class, though classes are declared.
     """
@@ -79,7 +80,7 @@ class SliceStore(Sequence[dict[str, Any]]):
             raise InputError("there are no cases; check dataset_dir, and which part of the datalist is asked for")
         self.store_dir = Path(store_dir).absolute()
         self.settings = StoreSettings(plane, in_channels, modality, fill)
-        (self.store_dir / ".locks").mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         self._sweep()
         found = [self._find(item) for item in cases]
         missing = [index for index, case in enumerate(found) if case is None]
@@ -103,6 +104,12 @@ class SliceStore(Sequence[dict[str, Any]]):
             See :meth:`StoredCase.volume_item`.
         """
         return self.stored[index].volume_item()
+
+    def _make_folder(self) -> None:
+        try:
+            (self.store_dir / ".locks").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"store_dir: {self.store_dir} cannot be made ({error}); give another") from error
 
     def _lock(self, name: str, timeout: float = -1) -> FileLock:
         return FileLock(self.store_dir / ".locks" / f"{name}.lock", timeout=timeout)

@@ -41,6 +41,7 @@ def test_every_bad_case_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert check(root, "--output", str(tmp_path / "report.json")) == 1
     out = " ".join(capsys.readouterr().out.split())
     assert "4 errors" in out
+    assert "unusable: images/case1.nii.gz: the gzip data" in out
     errors = [f for f in json.loads((tmp_path / "report.json").read_text())["findings"] if f["severity"] == "error"]
     assert {f["case"]: f["topic"] for f in errors} == {
         "case0": "missing", "case1": "unusable", "case2": "unusable", "case3": "twins",

@@ -67,6 +67,15 @@ def test_colour_is_refused_and_an_overlay_is_suspected(coloured: int, words: str
         pass
 
 
+def test_sequences_are_no_colours(tmp_path: Path) -> None:
+    one = write(tmp_path / "x.nii", np.ones((5, 4, 6), np.float32))
+    with (
+        pytest.raises(InputError, match=r"x\.nii: an image of 3 channels, but in_channels is 1"),
+        open_case({"image": [one] * 3}),
+    ):
+        pass
+
+
 def test_equal_colours_are_one_channel(tmp_path: Path) -> None:
     with open_case(picture(tmp_path / "x.png", 0)) as case:
         assert case.image.shape == (1, 10, 10, 1)

@@ -24,7 +24,7 @@ from monai_dino.data import open_volume, slice_builder, slice_store
 from monai_dino.data.cases import LoadCased
 from monai_dino.data.slice_store import SliceStore
 from monai_dino.data.verify_store import verify_store
-from monai_dino.errors import InputError
+from monai_dino.errors import ConfigurationError, InputError
 from monai_dino.transforms import OrientToPlaned, ScaleIntensityByModality
 from monai_dino.transforms.intensity import PERCENTILES_KEY
 
@@ -293,6 +293,12 @@ def test_voxels_that_are_not_finite_may_be_filled(tmp_path: Path) -> None:
     whole = SliceStore([item], tmp_path / "store", fill=-5, progress=False)[0]["image"]
     assert int((whole == -5).sum()) == 1
     assert int((whole == 1).sum()) == 119
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigurationError, match=r"store_dir: .*file/store cannot be made"):
+        SliceStore([write_case(tmp_path)], tmp_path / "file" / "store")
 
 
 def test_masks_hold_declared_classes(tmp_path: Path) -> None:

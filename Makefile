@@ -14,7 +14,7 @@ $(VENV)/.installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,docs,lint,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dicom,docs,lint,test]'
 	touch $@
 
 test: install

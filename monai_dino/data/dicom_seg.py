@@ -25,8 +25,8 @@ _LABEL_LENGTH = 64  # of DICOM's LO
 _SERIES_NUMBER = 1000
 # highdicom logs unusual names and refuses unusual values, so these are copied here, as they are.
 _VERBATIM = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
-    "ReferringPhysicianName",
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
 
 
@@ -61,8 +61,8 @@ def write_dicom_seg(mask: MetaTensor, series: str | Path, path: str | Path, clas
     """Writes a mask as a DICOM segmentation (SEG) of its series, whole or not at all.
 
     There is one binary segment for each class but the background, named as the class, also for a class that the mask
-    lacks. Frames without a voxel are left out; where no class is found at all, each segment has one empty frame, so that
-    the file says what was looked for. Each frame refers to the slice it lies on, whose geometry is copied.
+    lacks. Frames without a voxel are left out; where the mask is empty, each segment has one empty frame, so that the
+    file still says what was looked for. Each frame refers to the slice that it lies on, whose geometry is copied.
 
     The file holds the identity of the patient, the study and the scanner just as the series does. Text is in UTF-8.
 
@@ -114,7 +114,7 @@ def _check_names(class_names: Sequence[str]) -> None:
         if not name.strip() or len(name) > _LABEL_LENGTH or "\\" in name or not name.isprintable():
             raise ConfigurationError(
                 f"class_names: {name!r} cannot name a DICOM segment, which takes 1 to {_LABEL_LENGTH} printable "
-                f"characters without a backslash; give other class_names, or leave dicom_seg off"
+                f"characters without a backslash; give others, or leave dicom_seg off"
             )
     if len(class_names) < 2:
         raise ConfigurationError(f"class_names: {list(class_names)} has no class besides the background")
@@ -128,7 +128,8 @@ def _labels(mask: MetaTensor, classes: int, name: str) -> np.ndarray:
     if (fractions := values[values != np.rint(values)]).size:
         raise InputError(f"{name}: its mask holds {fractions[0]:g}, expected class numbers; give labels")
     check_classes([int(v) for v in values], classes, f"{name}: its mask")
-    return array[0].astype(np.uint8 if classes <= 256 else np.uint16)
+    labels: np.ndarray = array[0].astype(np.uint8 if classes <= 256 else np.uint16)
+    return labels
 
 
 def _segments(highdicom: Any, class_names: Sequence[str]) -> list[Any]:

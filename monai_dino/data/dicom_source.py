@@ -59,8 +59,8 @@ def check_source(path: str | Path) -> None:
 def read_source(path: str | Path) -> DicomSource:
     """Reads what a result has to state of the image that it was made from.
 
-    An instance without UID is known by that of its file. Where no study or series is stated, as after de-identification,
-    new ones are made from the instances, the same each time, which is logged.
+    An instance without UID is known by that of its file. Where de-identification removed study or series, new ones are
+    made from the instances, the same each time, which is logged.
 
     Args:
         path: folder of a DICOM series, or a file of one or several frames.
@@ -77,12 +77,13 @@ def read_source(path: str | Path) -> DicomSource:
     files = one_series(path).files if path.is_dir() else [path]
     headers = [read_header(file) for file in files]
     frames = [frame for file, header in zip(files, headers, strict=True) for frame in _frames_of(file, header)]
+    affines = [image_affine(path, frame) for frame in frames]
+    step = affines[1][:3, 3] - affines[0][:3, 3] if len(affines) > 1 else affines[0][:3, 2]
     for file, header in zip(files, headers, strict=True):
         _name_instance(file, header)
-        _one_geometry(header, frames[0])
+        _one_geometry(header, frames[0], float(np.linalg.norm(step)))
     _name_series(path, headers)
-    shape = (len(frames), int(headers[0].Rows), int(headers[0].Columns))
-    return DicomSource(headers, [image_affine(path, frame) for frame in frames], shape)
+    return DicomSource(headers, affines, (len(frames), int(headers[0].Rows), int(headers[0].Columns)))
 
 
 def on_slices(array: np.ndarray, affine: np.ndarray, source: DicomSource, name: str) -> np.ndarray:
@@ -116,8 +117,8 @@ def on_slices(array: np.ndarray, affine: np.ndarray, source: DicomSource, name: 
         slices.append(array[tuple(whole @ pixels)].reshape(rows, columns))
     if len(origins) < count or array.size != count * rows * columns:
         raise InputError(
-            f"{name} of shape {array.shape} does not lie on its {count} slices of {rows} x {columns} pixels; give it on "
-            f"the grid of the series"
+            f"{name} of shape {array.shape} does not lie on the {count} slices of {rows} x {columns} pixels; give it "
+            f"on the grid of the series"
         )
     return np.stack(slices)
 
@@ -170,20 +171,23 @@ def _name_series(path: Path, headers: Sequence[Any]) -> None:
         )  # fmt: skip
 
 
-def _one_geometry(header: Any, first: Any) -> None:
-    """States the geometry as highdicom takes it: one for all frames, without a distance that places may contradict."""
-    from pydicom import Dataset
+def _one_geometry(header: Any, first: Any, distance: float) -> None:
+    """States the geometry as highdicom takes it: one for all slices, with a thickness, without a stated distance.
 
+    The distance follows from the places, which it may contradict.
+    """
+    from pydicom import Dataset
+    from pydicom.valuerep import DS
+
+    orientation, measures = Dataset(), Dataset()
+    orientation.ImageOrientationPatient = first.ImageOrientationPatient
+    measures.PixelSpacing = first.PixelSpacing
+    measures.SliceThickness = first.get("SliceThickness") or DS(distance, auto_format=True)
     if "PerFrameFunctionalGroupsSequence" in header:
-        measures, orientation = Dataset(), Dataset()
-        measures.PixelSpacing = first.PixelSpacing
-        if first.get("SliceThickness"):
-            measures.SliceThickness = first.SliceThickness
-        orientation.ImageOrientationPatient = first.ImageOrientationPatient
         shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
         shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
         header.SharedFunctionalGroupsSequence = [shared]
-        return
-    header.ImageOrientationPatient = first.ImageOrientationPatient
-    header.SliceThickness = header.get("SliceThickness") or None
-    header.pop("SpacingBetweenSlices", None)
+    else:
+        header.update(orientation)
+        header.update(measures)
+        header.pop("SpacingBetweenSlices", None)

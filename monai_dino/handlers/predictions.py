@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
 from skimage.io import imsave
 from tqdm import tqdm
 
+from monai_dino.data.dicom_seg import write_dicom_seg
 from monai_dino.data.writing import write_volume
 from monai_dino.errors import ConfigurationError
+from monai_dino.files import write_csv, written_whole
 from monai_dino.visualize.overlay import mask_sheet
 
 __all__ = ["ClassificationWriter", "SegmentationWriter"]
@@ -61,12 +62,7 @@ class _Writer:
         self.bar.close()
         if not self.rows:
             return
-        partial = self.table.with_name(self.table.name + ".part")
-        with partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(partial, self.table)
+        write_csv(self.table, self.rows)
         print(f"wrote {len(self.rows)} predictions to {self.output_dir} and a table of them to {self.table}")
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
@@ -82,14 +78,25 @@ class SegmentationWriter(_Writer):
         output_dir: folder; ``<case>_seg.nii.gz`` or ``<case>_prob.nii.gz`` and ``<case>_seg.png`` go into it.
         class_names: names of the classes, the background first.
         native_key: key of the prediction on the input's own grid.
+        dicom_seg: whether ``<case>_seg.dcm`` is written too, a DICOM segmentation of the series that the image, or its
+            first channel, was read from (``filename_or_obj``); of probabilities, that of the most probable class.
 
     Raises:
-        ConfigurationError: while it runs, for predictions that are neither labels nor probabilities.
+        ConfigurationError: while it runs, for predictions that are neither labels nor probabilities, and as
+            :func:`~monai_dino.data.write_dicom_seg`.
+        InputError: while it runs, as there; :func:`~monai_dino.data.check_dicom_seg` finds most of it beforehand.
     """
 
-    def __init__(self, output_dir: str | Path, class_names: Sequence[str], native_key: str = "pred_native") -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        class_names: Sequence[str],
+        native_key: str = "pred_native",
+        dicom_seg: bool = False,
+    ) -> None:
         super().__init__(output_dir, class_names)
         self.native_key = native_key
+        self.dicom_seg = dicom_seg
 
     def _write(self, case: str, output: dict[str, Any]) -> dict[str, Any]:
         native, prediction = output[self.native_key], output["pred"].as_subclass(torch.Tensor).cpu()
@@ -99,14 +106,22 @@ class SegmentationWriter(_Writer):
         path = self.output_dir / f"{case}_{'prob' if probabilities else 'seg'}.nii.gz"
         write_volume(native, path)
         mask = prediction.argmax(dim=0) if probabilities else prediction[0]
-        spacing = affine_to_spacing(output["image"].affine).tolist()
-        image = output["image"].as_subclass(torch.Tensor)[0].cpu()
-        picture = self.output_dir / f"{case}_seg.png"
-        imsave(picture.with_suffix(".part.png"), mask_sheet(image, [mask], spacing), check_contrast=False)
-        os.replace(picture.with_suffix(".part.png"), picture)
+        self._draw(case, output["image"], mask)
+        files = {"file": path.name}
+        if self.dicom_seg:
+            files["dicom_seg"] = f"{case}_seg.dcm"
+            labels = native.argmax(dim=0, keepdim=True) if probabilities else native
+            series = output["image"].meta.get("filename_or_obj", case)
+            write_dicom_seg(labels, series, self.output_dir / files["dicom_seg"], self.class_names)
         voxel = abs(float(torch.det(output["image"].affine[:3, :3])))
         volumes = {f"{name}_mm3": voxel * int((mask == k).sum()) for k, name in enumerate(self.class_names) if k}
-        return {"file": path.name} | volumes
+        return files | volumes
+
+    def _draw(self, case: str, image: MetaTensor, mask: torch.Tensor) -> None:
+        spacing = affine_to_spacing(image.affine).tolist()
+        sheet = mask_sheet(image.as_subclass(torch.Tensor)[0].cpu(), [mask], spacing)
+        with written_whole(self.output_dir / f"{case}_seg.png") as partial:
+            imsave(partial, sheet, check_contrast=False)
 
 
 class ClassificationWriter(_Writer):

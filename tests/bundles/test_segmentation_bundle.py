@@ -23,12 +23,14 @@ from bundle_runs import (
     run_bundle,
 )
 from common import TINY
+from dicom_files import segmentation_by_highdicom, segmentation_by_pydicom
 from PIL import Image
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 from synthetic import AFFINE, ball_volume, write_balls, write_dicom_series, write_volume
 
+from monai_dino.errors import InputError
 from monai_dino.networks import DinoSegmenter
 from monai_dino.networks.encoders import DinoEncoder
 
@@ -266,6 +268,42 @@ def test_probabilities_sum_to_one_and_peak_at_the_labels(mixed: tuple[Path, Any]
 def test_a_single_file_is_a_case(mixed: tuple[Path, Any], trained_segmenter: Path, tmp_path: Path) -> None:
     run_bundle(trained_segmenter, "inference", dataset_dir=mixed[0] / "picture.png", output_dir=tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"picture_seg.nii.gz", "picture_seg.png", "predictions.csv"}
+
+
+@pytest.mark.parametrize("output", ["labels", "probabilities"])
+def test_dicom_segmentations_agree_with_nifti(
+    output: str, mixed: tuple[Path, Any], trained_segmenter: Path, tmp_path: Path
+) -> None:
+    image = nib.load(mixed[0] / "nifti" / "plain.nii.gz").get_fdata().astype(np.int16)
+    for case, affine in (("axial", AXIAL), ("oblique", OBLIQUE @ np.diag([1.0, -1.0, -1.0, 1.0]))):
+        write_dicom_series(tmp_path / "data" / case, image, affine)
+    settings = {"dataset_dir": tmp_path / "data", "output_dir": tmp_path / "out", "precision": "fp32"}
+    run_bundle(trained_segmenter, "inference", dicom_seg=True, output=output, **settings)
+    for case in ("axial", "oblique"):
+        nifti = nib.load(tmp_path / "out" / f"{case}_{'seg' if output == 'labels' else 'prob'}.nii.gz")
+        labels = np.asarray(nifti.dataobj)
+        labels = labels if output == "labels" else labels.argmax(axis=-1)
+        assert labels.any()
+        for decode in (segmentation_by_pydicom, segmentation_by_highdicom):
+            found = decode(tmp_path / "out" / f"{case}_seg.dcm", nifti.affine, labels.shape)
+            np.testing.assert_array_equal(found, labels)
+    rows = read_table(tmp_path / "out" / "predictions.csv")
+    assert [row["dicom_seg"] for row in rows] == ["axial_seg.dcm", "oblique_seg.dcm"]
+
+
+def test_cases_without_dicom_are_named_before_anything_is_predicted(
+    mixed: tuple[Path, Any], trained_segmenter: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Exception, match=r"check_dicom_seg") as error:
+        run_bundle(trained_segmenter, "inference", dataset_dir=mixed[0], dicom_seg=True, output_dir=tmp_path / "out")
+    reason: BaseException | None = error.value
+    while not isinstance(reason, InputError):
+        assert reason is not None
+        reason = reason.__cause__
+    assert str(reason).startswith(f"dicom_seg: {len(mixed[1]) - 1} of {len(mixed[1])} cases")
+    assert "picture: " in str(reason)
+    assert "plain: " in str(reason)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from dicom_files import OBLIQUE, segmentation_by_highdicom, segmentation_by_pydicom, write_series
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, CopyItemsd, Invertd
 from skimage.io import imread
 from torch import nn
 
-from monai_dino.errors import ConfigurationError
+from monai_dino.data import read_volume
+from monai_dino.errors import ConfigurationError, InputError
 from monai_dino.handlers import ClassificationWriter, SegmentationWriter
 from monai_dino.inferers import SlicewiseInferer
 from monai_dino.transforms import OrientToPlaned
@@ -38,7 +40,9 @@ class Thresholds(nn.Module):
         return 40 * torch.cat([0.5 - x, 0.3 - (x - 0.6).abs() * 2, x - 0.7], dim=1)
 
 
-def segment(data: list[dict[str, Any]], folder: Path, output: Any, plane: Any = "coronal") -> None:
+def segment(
+    data: list[dict[str, Any]], folder: Path, output: Any, plane: Any = "coronal", dicom_seg: bool = False
+) -> None:
     """Runs the evaluator as the inference of the bundle does."""
     preprocessing = Compose([OrientToPlaned("image", plane)])
     inverse = Invertd(
@@ -50,7 +54,7 @@ def segment(data: list[dict[str, Any]], folder: Path, output: Any, plane: Any = 
         network=Thresholds(),
         inferer=SlicewiseInferer(output=output, precision="fp32"),
         postprocessing=Compose([CopyItemsd("pred", names="pred_native"), inverse]),
-        val_handlers=[SegmentationWriter(folder, NAMES)],
+        val_handlers=[SegmentationWriter(folder, NAMES, dicom_seg=dicom_seg)],
     ).run()
 
 
@@ -94,6 +98,27 @@ def test_probabilities_lie_on_the_inputs_grid(tmp_path: Path) -> None:
     np.testing.assert_allclose(written.affine, AFFINE, atol=1e-5)
     volumes = [read(tmp_path / output / "predictions.csv")[0] for output in ("labels", "probabilities")]
     assert {k: v for k, v in volumes[0].items() if k != "file"} == {k: v for k, v in volumes[1].items() if k != "file"}
+
+
+@pytest.mark.parametrize("output", ["labels", "probabilities"])
+def test_dicom_segmentation_is_the_prediction(output: str, tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).integers(0, 2, (8, 9, 5)).astype("<i2")
+    write_series(tmp_path / "series", voxels, **OBLIQUE)
+    image = read_volume(tmp_path / "series").float()
+    segment([{"image": image, "case": "one"}], tmp_path / "out", output, dicom_seg=True)
+    nifti = {"labels": "one_seg.nii.gz", "probabilities": "one_prob.nii.gz"}[output]
+    names = {nifti, "one_seg.dcm", "one_seg.png", "predictions.csv"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == names
+    (row,) = read(tmp_path / "out" / "predictions.csv")
+    assert (row["file"], row["dicom_seg"]) == (nifti, "one_seg.dcm")
+    assert set(row) == {"case", "file", "dicom_seg", "kidney_mm3", "tumour_mm3"}
+    for decode in (segmentation_by_pydicom, segmentation_by_highdicom):
+        assert np.array_equal(decode(tmp_path / "out" / "one_seg.dcm", image.affine, voxels.shape), voxels * 2)
+
+
+def test_no_dicom_segmentation_of_what_is_not_dicom(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="first: is not DICOM"):
+        segment(cases()[:1], tmp_path, "labels", dicom_seg=True)
 
 
 def test_picture_is_of_the_prediction(tmp_path: Path) -> None:

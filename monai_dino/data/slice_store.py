@@ -159,14 +159,12 @@ class SliceStore(Sequence[dict[str, Any]]):
                         raise error
             finally:
                 pool.shutdown(cancel_futures=True)
+        if len(failed) == 1:
+            raise failed[0]
         if failed:
             listed = "\n  ".join(str(error) for error in failed[:_SHOWN])
             more = f"\n  and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
-            raise (
-                failed[0]
-                if len(failed) == 1
-                else InputError(f"{len(failed)} of {len(items)} cases cannot be stored:\n  {listed}{more}")
-            )
+            raise InputError(f"{len(failed)} of {len(items)} cases cannot be stored:\n  {listed}{more}")
         size = sum(self._path(item).stat().st_size for item in items)
         _LOGGER.info("stored %d cases in %s (%.1f MB)", len(items), self.store_dir, size / 1e6)
 

@@ -34,12 +34,13 @@ def source_files(item: Mapping[str, Any]) -> list[Path]:
         item: with ``image`` and, possibly, ``label``.
 
     Returns:
-        Files in order; of a DICOM series all in its folder, of a MetaImage header its data beside it too.
+        Files in order; of a DICOM series all in its folder but hidden ones, of a MetaImage header its data beside it
+        too.
     """
     files: list[Path] = []
     for path in [*paths_of(item["image"]), *paths_of(item.get("label"))]:
         if path.is_dir():
-            files += sorted(p for p in path.iterdir() if p.is_file())
+            files += sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         else:
             files += [path]
             files += sorted(path.parent.glob(f"{path.stem}.*raw")) if path.suffix.lower() == ".mhd" else []

@@ -14,7 +14,17 @@ def described(files: list[Path]) -> list[dict[str, object]]:
 
 def test_the_files_of_a_case(tmp_path: Path) -> None:
     (tmp_path / "series").mkdir()
-    for name in ("series/b.dcm", "series/a.dcm", "x.mhd", "x.raw", "x.zraw", "xy.raw", "m.nii", "n.nii"):
+    for name in (
+        "series/b.dcm",
+        "series/a.dcm",
+        "series/.DS_Store",
+        "x.mhd",
+        "x.raw",
+        "x.zraw",
+        "xy.raw",
+        "m.nii",
+        "n.nii",
+    ):
         (tmp_path / name).write_text(name)
     item = {"image": [str(tmp_path / "series"), str(tmp_path / "x.mhd")], "label": str(tmp_path / "m.nii")}
     names = [str(f.relative_to(tmp_path)) for f in source_files(item)]

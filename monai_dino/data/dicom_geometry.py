@@ -16,6 +16,7 @@ __all__ = ["frame_headers", "image_affine"]
 _LOGGER = logging.getLogger(__name__)
 _IN_SPACE = ("CT", "MR", "PT", "NM")  # whose pixels have a size in the patient
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_OF_ALL = ("Modality", "Rows", "Columns", "RescaleSlope", "RescaleIntercept")
 _MACROS = (
     "PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence", "PixelValueTransformationSequence",
 )  # fmt: skip
@@ -89,8 +90,9 @@ def frame_headers(path: Path, header: Any) -> list[Any]:
     found = []
     for item in single:
         frame = Dataset()
-        for tag in ("Modality", "Rows", "Columns"):
-            setattr(frame, tag, header.get(tag))
+        for tag in _OF_ALL:
+            if tag in header:
+                setattr(frame, tag, header[tag].value)
         for macro in _MACROS:
             for group in item.get(macro) or shared.get(macro) or []:
                 frame.update(group)

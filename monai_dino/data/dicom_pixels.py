@@ -13,7 +13,7 @@ from monai_dino.errors import InputError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["read_frames", "read_header"]
+__all__ = ["check_units", "read_frames", "read_header", "rescale"]
 
 _NO_IMAGES = {
     "SEG": "a DICOM segmentation; convert it to NIfTI to use it as a mask",
@@ -62,7 +62,7 @@ def read_header(path: Path, pixels: bool = False) -> Dataset:
     return header
 
 
-def read_frames(path: Path, header: Dataset | None = None) -> np.ndarray:
+def read_frames(path: Path, header: Dataset | None = None, stored: bool = False) -> np.ndarray:
     """Reads the pixels of an image.
 
     MONOCHROME1 is inverted, so that bright is high; YBR and palettes become RGB; unused bits are ignored; slope and
@@ -71,6 +71,7 @@ def read_frames(path: Path, header: Dataset | None = None) -> np.ndarray:
     Args:
         path: a DICOM file.
         header: its attributes with the pixel data, if they were read already.
+        stored: whether slope and intercept are left to the caller, since each frame states its own.
 
     Returns:
         Shape (frames, rows, columns), or (frames, rows, columns, 3) for colour.
@@ -79,10 +80,19 @@ def read_frames(path: Path, header: Dataset | None = None) -> np.ndarray:
         InputError: when pixels are missing or cannot be decoded, or their units are not stated.
     """
     header = read_header(path, pixels=True) if header is None else header
-    _check_units(path, header)
+    if not stored:
+        check_units(path, header)
     syntax = header.file_meta.TransferSyntaxUID
     try:
-        values = _by_pydicom(path, header) if syntax in _PLUGINS else _by_itk(path)
+        if syntax in _PLUGINS:
+            values = _by_pydicom(path, header, stored)
+        elif stored:
+            raise InputError(
+                f"{path}: frames with units of their own in {syntax.name}, which is decoded by a reader that applies "
+                f"units by itself; convert it to an uncompressed file"
+            )
+        else:
+            values = _by_itk(path)
     except InputError:
         raise
     except Exception as error:  # decoders raise whatever they do
@@ -96,10 +106,17 @@ def read_frames(path: Path, header: Dataset | None = None) -> np.ndarray:
     return values.reshape(frames, header.Rows, header.Columns, *([3] if colour else []))
 
 
-def _check_units(path: Path, header: Dataset) -> None:
+def check_units(path: Path, header: Any) -> None:
+    """Checks that the units of an image are known.
+
+    Args:
+        path: what an error calls it.
+        header: attributes of the file, or of a frame.
+
+    Raises:
+        InputError: when a CT lacks slope or intercept, or a lookup table takes their place.
+    """
     if header.get("Modality") == "CT" and ("RescaleSlope" not in header or "RescaleIntercept" not in header):
-        if "SharedFunctionalGroupsSequence" in header:  # there they are stated for each frame
-            return
         raise InputError(
             f"{path}: a CT without rescale slope and intercept, so its HU are not known; export it again, or state them"
         )
@@ -107,7 +124,7 @@ def _check_units(path: Path, header: Dataset) -> None:
         raise InputError(f"{path}: its values are given by a modality lookup table; convert it to NIfTI")
 
 
-def _by_pydicom(path: Path, header: Dataset) -> np.ndarray:
+def _by_pydicom(path: Path, header: Dataset, as_stored: bool) -> np.ndarray:
     from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
 
@@ -115,7 +132,7 @@ def _by_pydicom(path: Path, header: Dataset) -> np.ndarray:
     try:
         stored = pixel_array(header, decoding_plugin=_PLUGINS[syntax])
     except Exception:
-        if syntax in _LOSSLESS:  # whoever decodes it, the voxels are the same
+        if syntax in _LOSSLESS and not as_stored:  # whoever decodes it, the voxels are the same
             return _by_itk(path)
         raise
     if header.PhotometricInterpretation == "PALETTE COLOR":
@@ -127,7 +144,7 @@ def _by_pydicom(path: Path, header: Dataset) -> np.ndarray:
     if header.PhotometricInterpretation == "MONOCHROME1":
         highest = -1 if stored.dtype.kind == "i" else 2 ** int(header.BitsStored) - 1
         stored = (highest - stored.astype(np.int64)).astype(np.int64 if stored.itemsize > 2 else np.int32)
-    return rescale(stored, header)
+    return stored if as_stored else rescale(stored, header)
 
 
 def _used_bits(path: Path, stored: np.ndarray, header: Dataset) -> np.ndarray:

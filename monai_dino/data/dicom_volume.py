@@ -10,7 +10,7 @@ import numpy as np
 
 from monai_dino.data.dicom import Series, one_series, stack_of_frames
 from monai_dino.data.dicom_geometry import frame_headers, image_affine
-from monai_dino.data.dicom_pixels import read_frames, read_header, rescale
+from monai_dino.data.dicom_pixels import check_units, read_frames, read_header, rescale
 from monai_dino.errors import InputError
 
 __all__ = ["read_dicom"]
@@ -53,16 +53,15 @@ def _series(series: Series, scratch: Path | None) -> tuple[np.ndarray, np.ndarra
 
 def _file(path: Path) -> tuple[np.ndarray, np.ndarray]:
     header = read_header(path, pixels=True)
-    if int(header.get("NumberOfFrames") or 1) == 1:
-        single = header
-        if "PerFrameFunctionalGroupsSequence" in header:
-            header.NumberOfFrames = 1
-            single = frame_headers(path, header)[0]
-            return rescale(read_frames(path, header), single), image_affine(path, single)
-        return read_frames(path, header), image_affine(path, single)
+    count = int(header.get("NumberOfFrames") or 1)
+    if count == 1 and "PerFrameFunctionalGroupsSequence" not in header:
+        return read_frames(path, header), image_affine(path, header)
+    header.NumberOfFrames = count
     headers = frame_headers(path, header)
-    order, step = stack_of_frames(path, headers)
-    stored = read_frames(path, header)
+    for frame in headers:
+        check_units(path, frame)
+    order, step = stack_of_frames(path, headers) if count > 1 else ([0], None)
+    stored = read_frames(path, header, stored=True)
     frames = np.stack([rescale(stored[i], headers[i]) for i in order])
     return frames, image_affine(path, headers[order[0]], step)
 

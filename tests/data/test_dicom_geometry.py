@@ -97,6 +97,47 @@ def test_frames_that_are_no_stack_are_refused(order: list[int], words: str, tmp_
         read_volume(tmp_path / "x.dcm")
 
 
+def edited(path: Path, edit: Any) -> Path:
+    """An enhanced CT of the slope 2, changed."""
+    multi_frame(path, [0, 1, 2], slope=2)
+    image = dcmread(path)
+    edit(image)
+    image.save_as(path)
+    return path
+
+
+def test_units_are_those_of_the_frames(tmp_path: Path) -> None:
+    whole = read_volume(edited(tmp_path / "a.dcm", lambda image: None)).numpy()
+
+    def state_twice(image: Any) -> None:
+        image.RescaleSlope, image.RescaleIntercept = 5, 7
+
+    assert np.array_equal(read_volume(edited(tmp_path / "b.dcm", state_twice)).numpy(), whole)
+
+    def state_for_all(image: Any) -> None:
+        del image.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+        state_twice(image)
+
+    assert np.array_equal(read_volume(edited(tmp_path / "c.dcm", state_for_all)).numpy(), whole / 2 * 5 + 7)
+
+    def state_none(image: Any) -> None:
+        del image.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+
+    with pytest.raises(InputError, match=r"d\.dcm: a CT without rescale slope and intercept"):
+        read_volume(edited(tmp_path / "d.dcm", state_none))
+
+
+def test_units_are_not_applied_twice_by_the_other_reader(tmp_path: Path) -> None:
+    """ITK applies units by itself, so frames that only it can decode are refused."""
+    path = edited(
+        tmp_path / "x.dcm", lambda image: image.compress("1.2.840.10008.1.2.4.80", encoding_plugin="pyjpegls")
+    )
+    with pytest.raises(InputError, match=r"x\.dcm: frames with units of their own in JPEG-LS Lossless"):
+        read_volume(path)
+    rle = edited(tmp_path / "y.dcm", lambda image: image.compress("1.2.840.10008.1.2.5"))
+    assert np.array_equal(read_volume(rle).numpy(), read_volume(edited(tmp_path / "z.dcm", lambda _: None)).numpy())
+
+
 def test_frames_without_places_are_refused(tmp_path: Path) -> None:
     multi_frame(tmp_path / "x.dcm", [0, 1])
     image = dcmread(tmp_path / "x.dcm")

@@ -165,8 +165,8 @@ def _name_series(path: Path, headers: Sequence[Any]) -> None:
             setattr(header, tag, uid)
     if missing:
         _LOGGER.warning(
-            "%s: states no %s, as after de-identification; the result names new ones, so that an archive will not find "
-            "the images by them, only by their instances",
+            "%s: states no %s, as after de-identification; the result names new ones, by which no archive knows the "
+            "images",
             path, " and no ".join(missing),
         )  # fmt: skip
 

@@ -82,8 +82,8 @@ class SegmentationWriter(_Writer):
             first channel, was read from (``filename_or_obj``); of probabilities, that of the most probable class.
 
     Raises:
-        ConfigurationError: while it runs, for predictions that are neither labels nor probabilities, and as
-            :func:`~monai_dino.data.write_dicom_seg`.
+        ConfigurationError: for a ``dicom_seg`` that is neither True nor False; while it runs, for predictions that are
+            neither labels nor probabilities, and as :func:`~monai_dino.data.write_dicom_seg`.
         InputError: while it runs, as there; :func:`~monai_dino.data.check_dicom_seg` finds most of it beforehand.
     """
 
@@ -95,6 +95,8 @@ class SegmentationWriter(_Writer):
         dicom_seg: bool = False,
     ) -> None:
         super().__init__(output_dir, class_names)
+        if not isinstance(dicom_seg, bool):  # a command line could make it "false", which is true
+            raise ConfigurationError(f"dicom_seg: {dicom_seg!r} is neither True nor False; write it with a capital")
         self.native_key = native_key
         self.dicom_seg = dicom_seg
 

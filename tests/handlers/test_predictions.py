@@ -116,6 +116,12 @@ def test_dicom_segmentation_is_the_prediction(output: str, tmp_path: Path) -> No
         assert np.array_equal(decode(tmp_path / "out" / "one_seg.dcm", image.affine, voxels.shape), voxels * 2)
 
 
+@pytest.mark.parametrize("value", ["false", "true", None])
+def test_whether_to_write_dicom_is_true_or_false(value: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"dicom_seg: {value!r} is neither True nor False"):
+        SegmentationWriter(tmp_path, NAMES, dicom_seg=value)
+
+
 def test_no_dicom_segmentation_of_what_is_not_dicom(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="first: is not DICOM"):
         segment(cases()[:1], tmp_path, "labels", dicom_seg=True)

@@ -47,6 +47,8 @@ def _series(series: Series, scratch: Path | None) -> tuple[np.ndarray, np.ndarra
         if frame.shape != first.shape:
             raise InputError(f"{file}: has the shape {frame.shape}, but {series.files[0].name} has {first.shape}")
         volume[k] = frame
+        if series.one_scale and frame.dtype != dtype and not np.array_equal(volume[k], frame):
+            raise InputError(f"{file}: its values do not fit the type {dtype} of {series.files[0].name}; convert both")
     header = read_header(series.files[0])
     return volume, image_affine(series.files[0], header, series.step)
 

@@ -3,8 +3,8 @@
 
 A file is a row of blosc2 chunks, then an index (JSON, deflated), then a trailer (a mark, the index's size and SHA-256).
 The index has the place, size and CRC-32 of each chunk, so that nothing reaches the decompressor that was not written:
-formats of whole arrays check neither chunks nor their own headers, or take a hundred times as long to read one slice
-(see ``benchmarks/results/slice_store.md``).
+formats of whole arrays check neither chunks nor their own headers, or take five times as long to read one slice (see
+``benchmarks/results/slice_store.md``).
 """
 
 from __future__ import annotations

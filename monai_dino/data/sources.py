@@ -10,6 +10,8 @@ from typing import Any
 
 __all__ = ["Source", "file_digest", "paths_of", "source_files", "stamp", "unchanged"]
 
+_PIECE = 1 << 20  # hashlib.file_digest came with Python 3.11
+
 Source = dict[str, Any]
 """Of a file: ``path``, ``size`` in bytes, ``changed`` (times of content and of inode, ns) and ``sha256``."""
 
@@ -70,8 +72,11 @@ def file_digest(path: Path) -> str:
     Returns:
         Hexadecimal digits.
     """
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while piece := stream.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def unchanged(sources: Sequence[Source], files: Sequence[Path]) -> bool:

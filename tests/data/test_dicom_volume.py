@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dicom_files import OBLIQUE, series_affine, write_series
 
+from monai_dino.data import dicom_volume
 from monai_dino.data.dicom_volume import read_dicom
 from monai_dino.data.reading import open_volume
 from monai_dino.errors import InputError
@@ -38,6 +39,16 @@ def test_a_series_is_gathered_in_the_memory_of_a_slice(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert np.array_equal(part[0], voxels[100:102])
     assert peak < voxels.nbytes / 3
+
+
+def test_values_that_the_type_of_the_first_slice_cannot_hold_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_series(tmp_path, VOXELS)
+    frames = iter([np.zeros((1, 7, 5), np.int16), np.ones((1, 7, 5), np.int32), np.full((1, 7, 5), 40000, np.int32)])
+    monkeypatch.setattr(dicom_volume, "read_frames", lambda *_: next(frames))
+    with pytest.raises(InputError, match=r"002\.dcm: its values do not fit the type int16 of 000\.dcm"):
+        read_dicom(tmp_path)
 
 
 def test_a_slice_of_another_kind_is_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ _ROOMS = (
     "commands",
     "console",
     "data",
+    "distributed",
     "errors",
     "evaluation",
     "handlers",

@@ -14,6 +14,7 @@ ROOMS = [
     "commands",
     "console",
     "data",
+    "distributed",
     "errors",
     "evaluation",
     "handlers",

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The views of a whole batch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, Randomizable, Transform
+from monai.utils import convert_to_tensor
+
+from monai_dino.errors import ConfigurationError, InputError
+from monai_dino.transforms.crops.block_mask import RandBlockMaskd
+from monai_dino.transforms.crops.crop_plan import CropPlan, cut_views
+from monai_dino.transforms.crops.multi_crop import RandMultiCropd
+from monai_dino.transforms.each_view import DrawnStep, RandEachViewd, joined
+from monai_dino.transforms.images import as_float, require_finite
+
+__all__ = ["SEED_KEY", "BatchedViews", "RandViewSeed"]
+
+SEED_KEY = "view_seed"
+"""Key of the seed of an item's views."""
+
+
+class RandViewSeed(Randomizable, Transform):
+    """Adds the seed of an item's views, from which :class:`BatchedViews` draws them later, wherever that is.
+
+    Put it last into the transform of a dataset; a dataset that sets random states, as
+    :class:`monai_dino.data.SliceDataset` does, then decides the views by (seed, epoch, index).
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Adds the seed.
+
+        Args:
+            data: item.
+
+        Returns:
+            A new item with ``view_seed``.
+        """
+        return {**data, SEED_KEY: int(self.R.randint(2**31 - 1))}
+
+
+class BatchedViews:
+    """Makes the views of a batch as its transforms would make them item by item, but with each step for all of them.
+
+    All draws for an item are made by one ``RandomState`` of its ``view_seed``, in the order of the transforms, and the
+    arithmetic is theirs: the views are equal to those of the transforms when they share that state. Only block masks
+    are drawn for the whole batch, since their ratios are spread over it. Use it as the ``collate_fn`` of a loader, in
+    whose workers it then runs, or on the items of a batch (``collate_fn=list``) on the accelerator.
+
+    Args:
+        transforms: a ``Compose`` of one multi-crop (:class:`RandMultiCropd`, :class:`RandLabelGuidedCropd`), then
+            :class:`RandEachViewd` and :class:`RandBlockMaskd`, as :func:`medical_views` gives it.
+        device: where the views are made; that of the images by default. Noise has other values on a GPU.
+
+    Raises:
+        ConfigurationError: for transforms that are none of these.
+    """
+
+    def __init__(self, transforms: Compose, device: str | torch.device | None = None) -> None:
+        self.transforms = transforms
+        self.device = device
+        crop, *rest = transforms.transforms
+        for transform, kinds in [(crop, (RandMultiCropd,)), *((t, (RandEachViewd, RandBlockMaskd)) for t in rest)]:
+            if not isinstance(transform, kinds):
+                raise ConfigurationError(
+                    f"BatchedViews: {type(transform).__name__} has no batched form; a multi-crop is wanted first, then "
+                    f"RandEachViewd and RandBlockMaskd; put others into the dataset's transform"
+                )
+        self.crop: RandMultiCropd = crop
+        self.steps: list[RandEachViewd | RandBlockMaskd] = rest
+
+    def __call__(self, items: Sequence[Mapping[Hashable, Any]]) -> dict[str, Any]:
+        """Makes the views of a batch.
+
+        Args:
+            items: with the keys of the transforms: slices of shape (C, H, W) and any size; ``view_seed``, without which
+                the views are drawn by the random state of the multi-crop.
+
+        Returns:
+            ``KEY_global`` and ``KEY_local``, shape (N, V, C, height, width); masks, bool, shape (N, V, patches);
+            ``geometry``: for each stack what :class:`RandMultiCrop` puts into the metadata, with N rows; ``case`` and
+            ``index``, where the items have them.
+
+        Raises:
+            InputError: when a slice is empty, not 2-D, or has pixels that are not finite, or when a key is missing.
+        """
+        drawn = [self._draw(item) for item in items]
+        batch: dict[str, Any] = {key: [item[key] for item in items] for key in ("case", "index") if key in items[0]}
+        batch["geometry"] = {}
+        for key, mode in zip(self.crop.keys, self.crop.mode, strict=True):
+            if all(key in item for item in items) or not self.crop.allow_missing_keys:
+                self._cut(batch, str(key), mode, items, [plans for plans, _ in drawn])
+        for number, step in enumerate(self.steps):
+            if isinstance(step, RandBlockMaskd):
+                self._mask(batch, step, items)
+            else:
+                self._change(batch, step, [steps[number] for _, steps in drawn])
+        return batch
+
+    def _draw(self, item: Mapping[Hashable, Any]) -> tuple[dict[str, CropPlan], list[dict[str, list[DrawnStep]]]]:
+        """The boxes of an item, and for each further transform the draws for each of its keys."""
+        rng = np.random.RandomState(item[SEED_KEY]) if SEED_KEY in item else self.crop.crop.R
+        missing = [key for key in self.crop.keys if key not in item]
+        if missing and not self.crop.allow_missing_keys:
+            raise InputError(f"BatchedViews: the item lacks {missing}, it has {sorted(map(str, item))}")
+        plans = self.crop.draw(rng, item)
+        counts = {f"{k}_{name}": len(plan.box) for k in self.crop.keys if k in item for name, plan in plans.items()}
+        steps: list[dict[str, list[DrawnStep]]] = []
+        for step in self.steps:
+            keys = [] if isinstance(step, RandBlockMaskd) else [str(key) for key in step.keys if key in counts]
+            steps.append({key: step.each.draw(rng, counts[key]) for key in keys})  # type: ignore[union-attr]
+        return plans, steps
+
+    def _cut(
+        self,
+        batch: dict[str, Any],
+        key: str,
+        mode: str | None,
+        items: Sequence[Mapping[Hashable, Any]],
+        drawn: Sequence[Mapping[str, CropPlan]],
+    ) -> None:
+        images = [self._image(item[key], mode) for item in items]
+        affines = [item[key].affine if isinstance(item[key], MetaTensor) else np.eye(4) for item in items]
+        for name in drawn[0]:
+            plans = [plans[name] for plans in drawn]
+            stack = cut_views(images, plans, mode or self.crop.crop.views.mode)
+            batch[f"{key}_{name}"] = stack.unflatten(0, (len(items), -1))
+            each = [plan.geometry(affine) for plan, affine in zip(plans, affines, strict=True)]
+            batch["geometry"][f"{key}_{name}"] = {
+                field: torch.from_numpy(np.stack([geometry[field] for geometry in each])) for field in each[0]
+            }
+
+    def _image(self, image: Any, mode: str | None) -> torch.Tensor:
+        tensor = convert_to_tensor(image, track_meta=False, device=self.device or getattr(image, "device", None))
+        tensor = tensor if mode == "nearest" else as_float(tensor)
+        require_finite(tensor, "BatchedViews")
+        return torch.as_tensor(tensor)
+
+    def _change(
+        self, batch: dict[str, Any], step: RandEachViewd, drawn: Sequence[Mapping[str, Sequence[DrawnStep]]]
+    ) -> None:
+        for key in drawn[0]:
+            stack = batch[key]
+            plan = joined([steps[key] for steps in drawn], stack.shape[1])
+            batch[key] = step.each.apply(stack.flatten(0, 1), plan).unflatten(0, stack.shape[:2])
+
+    def _mask(self, batch: dict[str, Any], step: RandBlockMaskd, items: Sequence[Mapping[Hashable, Any]]) -> None:
+        seeds = [item[SEED_KEY] for item in items if SEED_KEY in item]
+        rng = np.random.RandomState(np.array(seeds, dtype=np.uint32)) if seeds else step.masks.R
+        for key, mask_key in zip(step.keys, step.mask_key, strict=True):
+            n, views, _, height, width = batch[str(key)].shape
+            masks = torch.from_numpy(step.masks.draw(rng, n * views, (height, width)))
+            batch[mask_key] = masks.unflatten(0, (n, views)).to(batch[str(key)].device)

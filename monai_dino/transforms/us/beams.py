@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The beams of a view whose probe is not known."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+
+from monai_dino.errors import ConfigurationError
+from monai_dino.transforms.parametric import Parameters, RandParametric
+from monai_dino.transforms.ranges import log_uniform, value_range
+
+__all__ = ["RandAlongBeams"]
+
+
+class RandAlongBeams(RandParametric):
+    """Base of the artefacts that follow the beams of B-mode images, which run downwards.
+
+    Args:
+        prob: probability that an image is changed.
+        apex: range of the row of the beams' origin, in heights of the image: -20 and less for parallel beams (linear
+            probe), -0.5 for a wide fan (curved and phased arrays). Its column is drawn in the middle half.
+
+    Raises:
+        ConfigurationError: for values that cannot work.
+    """
+
+    def __init__(self, prob: float, apex: float | tuple[float, float]) -> None:
+        super().__init__(prob)
+        self.apex = value_range("apex", apex)
+        if self.apex[1] >= 0:
+            raise ConfigurationError(f"apex={apex}: expected rows above the image, below 0")
+
+    @abstractmethod
+    def draw_artefact(self, rng: np.random.RandomState, n: int) -> Parameters:
+        """Draws all parameters but the apex.
+
+        Args:
+            rng: source of randomness.
+            n: number of images.
+
+        Returns:
+            Parameters, ``n`` rows each.
+        """
+
+    def draw(self, rng: np.random.RandomState, n: int) -> Parameters:
+        """Draws the apex and the artefact.
+
+        Args:
+            rng: source of randomness.
+            n: number of images.
+
+        Returns:
+            ``apex`` and the artefact's parameters.
+        """
+        row = -log_uniform(rng, (-self.apex[1], -self.apex[0]), n)
+        apex = np.stack([row, rng.uniform(0.25, 0.75, size=n)], axis=1)
+        return {"apex": apex} | self.draw_artefact(rng, n)

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MONAI's transforms for one image after the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from monai.transforms import RandGaussianNoise, RandGibbsNoise
+
+from monai_dino.transforms import RandPerImage
+
+
+def test_each_image_is_what_monai_makes_of_it_with_its_seed() -> None:
+    x = torch.rand(3, 1, 16, 12)
+    transform = RandPerImage(RandGibbsNoise(prob=0.6, alpha=(0.3, 0.6)), limits=None)
+    drawn = transform.draw(np.random.RandomState(0), 3)
+    found = transform.apply(x, drawn)
+    for image, changed, seed in zip(x, found, drawn["seed"], strict=True):
+        alone = RandGibbsNoise(prob=0.6, alpha=(0.3, 0.6)).set_random_state(seed=int(seed))
+        torch.testing.assert_close(changed, torch.as_tensor(alone(image)).as_subclass(torch.Tensor))
+
+
+def test_limits_clip() -> None:
+    found = RandPerImage(RandGaussianNoise(prob=1.0, std=5.0), limits=(0.2, 0.4))(torch.rand(1, 8, 8))
+    assert (found.min(), found.max()) == (torch.tensor(0.2), torch.tensor(0.4))

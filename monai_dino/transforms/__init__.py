@@ -98,7 +98,6 @@ from monai_dino.transforms.plane import (
     OrientToPlaneD,
     OrientToPlaned,
     OrientToPlaneDict,
-    Plane,
     check_slice_area,
     plane_axcodes,
 )
@@ -170,7 +169,6 @@ __all__ = [
     "OrientToPlaneDict",
     "OrientToPlaned",
     "Parameters",
-    "Plane",
     "RandAcousticShadow",
     "RandAcousticShadowD",
     "RandAcousticShadowDict",

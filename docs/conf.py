@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sphinx configuration."""
 
+import runpy
+from pathlib import Path
+
 import monai_dino
+
+runpy.run_path(str(Path(__file__).parent / "gallery.py"), run_name="__main__")
 
 project = "monai_dino"
 author = "the monai_dino developers"

@@ -5,6 +5,7 @@ from monai_dino.transforms.batched_views import (
     SEED_KEY,
     BatchedViews,
     RandViewSeed,
+    view_state,
 )
 from monai_dino.transforms.blur import (
     RandGaussianBlur,
@@ -286,5 +287,6 @@ __all__ = [
     "plane_axcodes",
     "view_affines",
     "view_set",
+    "view_state",
     "view_to_slice",
 ]

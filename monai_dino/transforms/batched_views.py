@@ -14,15 +14,27 @@ from monai.utils import convert_to_tensor
 
 from monai_dino.errors import ConfigurationError, InputError
 from monai_dino.transforms.crops.block_mask import RandBlockMaskd
-from monai_dino.transforms.crops.crop_plan import CropPlan, cut_views
+from monai_dino.transforms.crops.crop_plan import CropPlan, cut_views, joined_plans
 from monai_dino.transforms.crops.multi_crop import RandMultiCropd
 from monai_dino.transforms.each_view import DrawnStep, RandEachViewd, joined
 from monai_dino.transforms.images import as_float, require_finite
 
-__all__ = ["SEED_KEY", "BatchedViews", "RandViewSeed"]
+__all__ = ["SEED_KEY", "BatchedViews", "RandViewSeed", "view_state"]
 
 SEED_KEY = "view_seed"
 """Key of the seed of an item's views."""
+
+
+def view_state(seed: int) -> np.random.RandomState:
+    """The source of randomness of an item's views.
+
+    Args:
+        seed: ``view_seed`` of the item.
+
+    Returns:
+        A ``RandomState`` on SFC64, which is seeded ten times faster than the default.
+    """
+    return np.random.RandomState(np.random.SFC64(seed))
 
 
 class RandViewSeed(Randomizable, Transform):
@@ -47,10 +59,10 @@ class RandViewSeed(Randomizable, Transform):
 class BatchedViews:
     """Makes the views of a batch as its transforms would make them item by item, but with each step for all of them.
 
-    All draws for an item are made by one ``RandomState`` of its ``view_seed``, in the order of the transforms, and the
-    arithmetic is theirs: the views are equal to those of the transforms when they share that state. Only block masks
-    are drawn for the whole batch, since their ratios are spread over it. Use it as the ``collate_fn`` of a loader, in
-    whose workers it then runs, or on the items of a batch (``collate_fn=list``) on the accelerator.
+    All draws for an item are made by one :func:`view_state` of its ``view_seed``, in the order of the transforms, and
+    the arithmetic is theirs: the views are equal to those of the transforms when they share that state. Only block
+    masks are drawn for the whole batch, since their ratios are spread over it. Use it as the ``collate_fn`` of a
+    loader, in whose workers it then runs, or on the items of a batch (``collate_fn=list``) on the accelerator.
 
     Args:
         transforms: a ``Compose`` of one multi-crop (:class:`RandMultiCropd`, :class:`RandLabelGuidedCropd`), then
@@ -74,7 +86,7 @@ class BatchedViews:
         self.crop: RandMultiCropd = crop
         self.steps: list[RandEachViewd | RandBlockMaskd] = rest
 
-    def __call__(self, items: Sequence[Mapping[Hashable, Any]]) -> dict[str, Any]:
+    def __call__(self, items: Sequence[Mapping[Any, Any]]) -> dict[str, Any]:
         """Makes the views of a batch.
 
         Args:
@@ -102,9 +114,9 @@ class BatchedViews:
                 self._change(batch, step, [steps[number] for _, steps in drawn])
         return batch
 
-    def _draw(self, item: Mapping[Hashable, Any]) -> tuple[dict[str, CropPlan], list[dict[str, list[DrawnStep]]]]:
+    def _draw(self, item: Mapping[Any, Any]) -> tuple[dict[str, CropPlan], list[dict[str, list[DrawnStep]]]]:
         """The boxes of an item, and for each further transform the draws for each of its keys."""
-        rng = np.random.RandomState(item[SEED_KEY]) if SEED_KEY in item else self.crop.crop.R
+        rng = view_state(item[SEED_KEY]) if SEED_KEY in item else self.crop.crop.R
         missing = [key for key in self.crop.keys if key not in item]
         if missing and not self.crop.allow_missing_keys:
             raise InputError(f"BatchedViews: the item lacks {missing}, it has {sorted(map(str, item))}")
@@ -121,7 +133,7 @@ class BatchedViews:
         batch: dict[str, Any],
         key: str,
         mode: str | None,
-        items: Sequence[Mapping[Hashable, Any]],
+        items: Sequence[Mapping[Any, Any]],
         drawn: Sequence[Mapping[str, CropPlan]],
     ) -> None:
         images = [self._image(item[key], mode) for item in items]
@@ -130,9 +142,9 @@ class BatchedViews:
             plans = [plans[name] for plans in drawn]
             stack = cut_views(images, plans, mode or self.crop.crop.views.mode)
             batch[f"{key}_{name}"] = stack.unflatten(0, (len(items), -1))
-            each = [plan.geometry(affine) for plan, affine in zip(plans, affines, strict=True)]
+            geometry = joined_plans(plans).geometry(np.repeat(affines, len(plans[0].box), axis=0))
             batch["geometry"][f"{key}_{name}"] = {
-                field: torch.from_numpy(np.stack([geometry[field] for geometry in each])) for field in each[0]
+                field: torch.from_numpy(values).unflatten(0, (len(items), -1)) for field, values in geometry.items()
             }
 
     def _image(self, image: Any, mode: str | None) -> torch.Tensor:
@@ -147,11 +159,11 @@ class BatchedViews:
         for key in drawn[0]:
             stack = batch[key]
             plan = joined([steps[key] for steps in drawn], stack.shape[1])
-            batch[key] = step.each.apply(stack.flatten(0, 1), plan).unflatten(0, stack.shape[:2])
+            batch[key] = step.each.apply_(stack.flatten(0, 1), plan).unflatten(0, stack.shape[:2])
 
-    def _mask(self, batch: dict[str, Any], step: RandBlockMaskd, items: Sequence[Mapping[Hashable, Any]]) -> None:
+    def _mask(self, batch: dict[str, Any], step: RandBlockMaskd, items: Sequence[Mapping[Any, Any]]) -> None:
         seeds = [item[SEED_KEY] for item in items if SEED_KEY in item]
-        rng = np.random.RandomState(np.array(seeds, dtype=np.uint32)) if seeds else step.masks.R
+        rng = np.random.RandomState(np.random.SFC64(seeds)) if seeds else step.masks.R
         for key, mask_key in zip(step.keys, step.mask_key, strict=True):
             n, views, _, height, width = batch[str(key)].shape
             masks = torch.from_numpy(step.masks.draw(rng, n * views, (height, width)))

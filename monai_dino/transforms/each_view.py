@@ -89,15 +89,25 @@ class RandEachView(Randomizable):
         Returns:
             New views.
         """
-        changed, own = x, False  # a copy of its own is made at the first change of some of the views
+        return self.apply_(x.clone(), steps)
+
+    def apply_(self, x: torch.Tensor, steps: Sequence[DrawnStep]) -> torch.Tensor:
+        """Applies what was drawn to a stack that may be written over.
+
+        Args:
+            x: views, floating, shape (V, C, H, W).
+            steps: as for :meth:`apply`.
+
+        Returns:
+            The views changed, which may be the same tensor.
+        """
         for transform, step in zip(self.transforms, steps, strict=True):
             if len(step.views) == len(x):
-                changed, own = transform.apply(changed, step.parameters), True
+                x = transform.apply(x, step.parameters)
             elif len(step.views):
-                changed, own = changed if own else changed.clone(), True
                 rows = torch.from_numpy(step.views).to(x.device)
-                changed[rows] = transform.apply(changed[rows], step.parameters)
-        return changed if own else changed.clone()
+                x.index_copy_(0, rows, transform.apply(x.index_select(0, rows), step.parameters))
+        return x
 
     def __call__(self, stack: NdarrayOrTensor) -> torch.Tensor:
         """Changes the views of one stack.

@@ -135,7 +135,7 @@ def _mr() -> list[RandParametric]:
         RandPerImage(RandBiasField(prob=0.2, degree=3, coeff_range=(0.0, 0.3))),
         RandMotionGhosting(0.1),
         RandPerImage(RandGibbsNoise(prob=0.1, alpha=(0.3, 0.7))),
-        RandPerImage(RandKSpaceSpikeNoise(prob=0.05, intensity_range=(7.0, 9.0))),
+        RandPerImage(RandKSpaceSpikeNoise(prob=0.05, intensity_range=(5.5, 6.5))),
         RandPerImage(RandRicianNoise(prob=0.3, std=0.05, sample_std=True)),
     ]
 

@@ -2,5 +2,6 @@
 """Pictures."""
 
 from monai_dino.visualize.overlay import mask_sheet, overlay
+from monai_dino.visualize.view_sheet import view_sheet
 
-__all__ = ["mask_sheet", "overlay"]
+__all__ = ["mask_sheet", "overlay", "view_sheet"]

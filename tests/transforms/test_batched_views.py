@@ -24,6 +24,7 @@ from monai_dino.transforms import (
     RandViewSeed,
     ScaleIntensityByModalityd,
     medical_views,
+    view_state,
 )
 
 SMALL: dict[str, Any] = {"global_size": 28, "local_size": 14, "local_count": 3}
@@ -48,7 +49,7 @@ def test_equal_to_the_transforms_with_the_same_random_state(modality: str, label
     batch = BatchedViews(views)(data)
     assert batch["case"] == ["c0", "c1", "c2", "c3"]
     for i, item in enumerate(data):
-        state = np.random.RandomState(item[SEED_KEY])
+        state = view_state(item[SEED_KEY])
         for transform in views.transforms:
             transform.set_random_state(state=state)
         alone = views(item)

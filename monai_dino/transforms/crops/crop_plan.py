@@ -13,7 +13,7 @@ import torch
 from monai_dino.transforms.crops.geometry import view_affines
 from monai_dino.transforms.functional.resample import crop_resize
 
-__all__ = ["CropPlan", "cut_views"]
+__all__ = ["CropPlan", "cut_views", "joined_plans"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CropPlan:
         """The geometry as metadata of the views.
 
         Args:
-            affine: of the slice, shape (4, 4).
+            affine: of the slice, shape (4, 4), or of the slice of each view, shape (V, 4, 4).
 
         Returns:
             ``crop_box``, ``crop_flip``, ``crop_center``, ``crop_class``, and ``view_affine``: from pixels of each view
@@ -53,6 +53,19 @@ class CropPlan:
         }
 
 
+def joined_plans(plans: Sequence[CropPlan]) -> CropPlan:
+    """Puts the views of several plans, all of one size, behind each other.
+
+    Args:
+        plans: of one slice, or of several.
+
+    Returns:
+        One plan.
+    """
+    fields = ("box", "flip", "centre", "class_number")
+    return CropPlan(plans[0].size, *(np.concatenate([getattr(plan, field) for plan in plans]) for field in fields))
+
+
 def cut_views(images: Sequence[torch.Tensor], plans: Sequence[CropPlan], mode: str) -> torch.Tensor:
     """Cuts the views of several slices, all of one size.
 
@@ -65,13 +78,14 @@ def cut_views(images: Sequence[torch.Tensor], plans: Sequence[CropPlan], mode: s
         Views of the first slice, then of the next, shape (sum of V, C, height, width). Bicubic views are clipped to the
         range of their slice.
     """
+    joint = joined_plans(plans)
     counts = [len(plan.box) for plan in plans]
     views = crop_resize(
         images,
         torch.from_numpy(np.repeat(np.arange(len(plans)), counts)),
-        torch.from_numpy(np.concatenate([plan.box for plan in plans])),
-        torch.from_numpy(np.concatenate([plan.flip for plan in plans])),
-        plans[0].size,
+        torch.from_numpy(joint.box),
+        torch.from_numpy(joint.flip),
+        joint.size,
         mode,
     )
     if mode == "bicubic":

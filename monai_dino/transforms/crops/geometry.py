@@ -32,7 +32,7 @@ def view_affines(affine: np.ndarray, box: np.ndarray, flip: np.ndarray, size: tu
     """Matrices from pixels of views to world coordinates in mm.
 
     Args:
-        affine: of the slice, shape (4, 4).
+        affine: of the slice, shape (4, 4), or of each view's slice, shape (V, 4, 4).
         box: top, left, height, width, shape (V, 4).
         flip: whether rows and whether columns are reversed, shape (V, 2).
         size: height and width of the views.

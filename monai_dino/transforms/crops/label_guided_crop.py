@@ -11,7 +11,7 @@ import torch
 
 from monai_dino.errors import ConfigurationError
 from monai_dino.transforms.crops.boxes import box_sizes, boxes_about, boxes_with
-from monai_dino.transforms.crops.crop_plan import CropPlan
+from monai_dino.transforms.crops.crop_plan import CropPlan, joined_plans
 from monai_dino.transforms.crops.multi_crop import RandMultiCrop, RandMultiCropd
 
 __all__ = ["RandLabelGuidedCrop", "RandLabelGuidedCropD", "RandLabelGuidedCropDict", "RandLabelGuidedCropd"]
@@ -76,7 +76,7 @@ class RandLabelGuidedCrop(RandMultiCrop):
             plans["global"] = self._shared(rng, pixels, shape)
         if self.guided_count:
             guided = self._guided(rng, pixels, shape)
-            plans["local"] = _joined(plans["local"], guided) if "local" in plans else guided
+            plans["local"] = joined_plans([plans["local"], guided]) if "local" in plans else guided
         return plans
 
     def _pixels(self, label: torch.Tensor | None) -> dict[int, tuple[np.ndarray, float]]:
@@ -118,14 +118,6 @@ def _draw_pixels(
     numbers = rng.choice(list(pixels), size=n, p=weights / weights.sum())
     indices = [pixels[number][0][rng.randint(len(pixels[number][0]))] for number in numbers]
     return np.stack(np.unravel_index(indices, shape), axis=1), numbers
-
-
-def _joined(first: CropPlan, second: CropPlan) -> CropPlan:
-    parts = [
-        np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("box", "flip", "centre", "class_number")
-    ]
-    return CropPlan(first.size, *parts)
 
 
 class RandLabelGuidedCropd(RandMultiCropd):

@@ -31,7 +31,7 @@ class RandStreaks(RandParametric):
     def __init__(
         self,
         prob: float = 0.1,
-        std: float | tuple[float, float] = (10.0, 40.0),
+        std: float | tuple[float, float] = (5.0, 20.0),
         projections: tuple[int, int] = (4, 16),
         spread: float = 6.0,
     ) -> None:

@@ -14,7 +14,7 @@ def quantum_noise(x: torch.Tensor, std: torch.Tensor, seed: torch.Tensor) -> tor
     """Adds Gaussian noise with the power spectrum of filtered back projection.
 
     The spectrum rises as the radial frequency f (Riederer, Pelc and Chesler 1978, Phys Med Biol 23:446), here below a
-    Hann window that ends at the Nyquist frequency, as a reconstruction kernel does: |f| cos^2(pi f). Its mean is 0.
+    Hann window that ends at the Nyquist frequency, as a reconstruction kernel does: f cos^2(pi f). Its mean is 0.
 
     Args:
         x: images in HU, shape (N, C, H, W).

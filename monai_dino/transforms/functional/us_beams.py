@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import grid_sample
+from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
 
-__all__ = ["DYNAMIC_RANGE", "acoustic_shadow", "beam_coordinates", "depth_gain", "haze", "reverberation"]
+__all__ = ["BLACK", "DYNAMIC_RANGE", "acoustic_shadow", "beam_coordinates", "depth_gain", "haze", "reverberation"]
 
 DYNAMIC_RANGE = 60.0
 """dB from black to white of a log-compressed image, a usual setting: a change by g dB is one by g/60 in grey value."""
+
+
+BLACK = 0.02
+"""Grey value up to which nothing is changed: JPEG leaves a few levels in what was black."""
 
 
 def beam_coordinates(x: torch.Tensor, apex: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,7 +41,7 @@ def beam_coordinates(x: torch.Tensor, apex: torch.Tensor) -> tuple[torch.Tensor,
 
 def _echoes(x: torch.Tensor, changed: torch.Tensor) -> torch.Tensor:
     """What lies below the dynamic range, and outside the sector, stays black."""
-    return torch.where(x > 0, changed.clamp(0, 1), x)
+    return torch.where(x > BLACK, changed.clamp(0, 1), x)
 
 
 def depth_gain(x: torch.Tensor, gain: torch.Tensor, apex: torch.Tensor) -> torch.Tensor:
@@ -91,6 +95,8 @@ def acoustic_shadow(
 def haze(x: torch.Tensor, strength: torch.Tensor, reach: torch.Tensor, apex: torch.Tensor) -> torch.Tensor:
     """Lays a veil over the image that fades with depth: x + h (1 - x) with h = strength exp(-depth/reach).
 
+    Dark regions within the tissue are veiled too; black that lies further from it than a twelfth of the image is not.
+
     Args:
         x: log-compressed images in [0, 1], shape (N, C, H, W).
         strength: at the probe, 0 to 1, shape (N,).
@@ -102,8 +108,15 @@ def haze(x: torch.Tensor, strength: torch.Tensor, reach: torch.Tensor, apex: tor
     """
     depth, _ = beam_coordinates(x, apex)
     strength, reach = (v.to(x.dtype).reshape(-1, 1, 1, 1) for v in (strength, reach))
-    veil = strength * torch.exp(-depth / reach)
-    return _echoes(x, x + veil * (1 - x))
+    veil = strength * torch.exp(-depth / reach) * _tissue(x)
+    return (x + veil * (1 - x)).clamp(0, 1)
+
+
+def _tissue(x: torch.Tensor) -> torch.Tensor:
+    """Where echoes are near: 1 among them, falling to 0 within a twelfth of the image."""
+    reach = 2 * (min(x.shape[-2:]) // 24) + 1
+    near: torch.Tensor = max_pool2d((x > BLACK).to(x.dtype), reach, stride=1, padding=reach // 2)
+    return avg_pool2d(near, reach, stride=1, padding=reach // 2, count_include_pad=False)
 
 
 def reverberation(
@@ -111,7 +124,8 @@ def reverberation(
 ) -> torch.Tensor:
     """Repeats reflectors at equal distances below themselves, each echo weaker than the last.
 
-    Amplitudes of the echoes are kept where they exceed the tissue, as the log-compressed sum nearly does.
+    Amplitudes of the echoes are kept where they exceed the tissue, as the log-compressed sum nearly does. Black far
+    from tissue stays, as in :func:`haze`.
 
     Args:
         x: log-compressed images in [0, 1], shape (N, C, H, W).
@@ -136,4 +150,4 @@ def reverberation(
         echo = grid_sample(x, place, mode="bilinear", padding_mode="zeros", align_corners=False)
         weaker = echo - k * loss.to(x.dtype).reshape(-1, 1, 1, 1) / DYNAMIC_RANGE
         found = torch.maximum(found, weaker)
-    return _echoes(x, found)
+    return (x + (found - x) * _tissue(x)).clamp(0, 1)

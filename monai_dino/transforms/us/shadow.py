@@ -32,9 +32,9 @@ class RandAcousticShadow(RandAlongBeams):
     def __init__(
         self,
         prob: float = 0.2,
-        loss: float | tuple[float, float] = (15.0, 40.0),
+        loss: float | tuple[float, float] = (10.0, 30.0),
         depth: float | tuple[float, float] = (0.0, 0.6),
-        width: float | tuple[float, float] = (0.03, 0.12),
+        width: float | tuple[float, float] = (0.05, 0.15),
         apex: float | tuple[float, float] = (-20.0, -0.5),
     ) -> None:
         super().__init__(prob, apex)

@@ -27,7 +27,7 @@ class RandSpeckle(RandParametric):
     def __init__(
         self,
         prob: float = 0.3,
-        strength: float | tuple[float, float] = (0.1, 0.6),
+        strength: float | tuple[float, float] = (0.1, 0.4),
         size: float | tuple[float, float] = (0.5, 1.5),
     ) -> None:
         super().__init__(prob)

@@ -82,13 +82,19 @@ def test_echoes_are_equally_spaced_and_each_is_weaker(apex: torch.Tensor) -> Non
     assert (found >= x[0, 0, :, 20].numpy() - 1e-12).all()
 
 
+def test_haze_fills_dark_tissue_but_not_the_surround() -> None:
+    x = torch.full((1, 1, 96, 96), 0.4, dtype=torch.float64)
+    x[..., :48], x[..., 20:22, 70:72] = 0, 0
+    found = haze(x, one(0.5), one(0.5), PARALLEL)
+    assert found[..., 20:22, 70:72].min() > 0.1
+    assert found[..., :40].abs().max() == 0
+
+
 def test_black_stays_black() -> None:
     x = constant()
     x[..., :5] = 0
     for found in (
         depth_gain(x, torch.tensor([[6.0, 6.0]]), FAN),
-        haze(x, one(0.5), one(0.5), FAN),
-        reverberation(x, one(0.1), one(1.0), FAN),
         acoustic_shadow(x, one(30.0), one(0.0), one(0.0), one(0.1), FAN),
     ):
         assert found[..., :5].abs().max() == 0

@@ -76,7 +76,7 @@ def find_sector(image: NdarrayOrTensor, cine: bool = False) -> Sector:
     top = float(np.percentile(frame, 99.5))
     if not np.isfinite(top) or top <= 0:
         raise InputError("find_sector: the frame is black or not finite; there is no sector in it")
-    hull = _hull(frame > _DARK * top)
+    hull = _hull(frame > (2 if cine else 1) * _DARK * top)  # what JPEG left differs from frame to frame
     rows = np.flatnonzero(hull.any(axis=1))
     left, right = hull.argmax(axis=1)[rows], hull.shape[1] - 1 - hull[:, ::-1].argmax(axis=1)[rows]
     edges = [_edge(rows, columns, outward) for columns, outward in ((left, -1), (right, 1))]

@@ -39,6 +39,7 @@ from monai_dino.transforms import (
     RandBrightnessContrast,
     RandEachViewd,
     RandGaussianBlur,
+    RandMultiCrop,
     RandMultiCropd,
     medical_views,
 )
@@ -133,7 +134,7 @@ def monai_views(low_pass: bool) -> Callable[[torch.Tensor], Any]:
 
 def bare(images: torch.Tensor) -> Any:
     """Ten crops of each slice brought to size and nothing else: what no method can do without."""
-    plans = [RandMultiCropd("image", "dinov2").crop.draw(np.random.RandomState(i), (SIZE, SIZE)) for i in range(BATCH)]
+    plans = [RandMultiCrop("dinov2").draw(np.random.RandomState(i), (SIZE, SIZE)) for i in range(BATCH)]
     return lambda: [cut_views(list(images), [plan[name] for plan in plans], "bilinear") for name in ("global", "local")]
 
 

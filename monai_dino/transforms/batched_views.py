@@ -116,7 +116,7 @@ class BatchedViews:
 
     def _draw(self, item: Mapping[Any, Any]) -> tuple[dict[str, CropPlan], list[dict[str, list[DrawnStep]]]]:
         """The boxes of an item, and for each further transform the draws for each of its keys."""
-        rng = view_state(item[SEED_KEY]) if SEED_KEY in item else self.crop.crop.R
+        rng = view_state(item[SEED_KEY]) if SEED_KEY in item else self.crop.transform.R
         missing = [key for key in self.crop.keys if key not in item]
         if missing and not self.crop.allow_missing_keys:
             raise InputError(f"BatchedViews: the item lacks {missing}, it has {sorted(map(str, item))}")
@@ -124,8 +124,10 @@ class BatchedViews:
         counts = {f"{k}_{name}": len(plan.box) for k in self.crop.keys if k in item for name, plan in plans.items()}
         steps: list[dict[str, list[DrawnStep]]] = []
         for step in self.steps:
-            keys = [] if isinstance(step, RandBlockMaskd) else [str(key) for key in step.keys if key in counts]
-            steps.append({key: step.each.draw(rng, counts[key]) for key in keys})  # type: ignore[union-attr]
+            made = {}
+            if not isinstance(step, RandBlockMaskd):
+                made = {str(key): step.transform.draw(rng, counts[str(key)]) for key in step.keys if key in counts}
+            steps.append(made)
         return plans, steps
 
     def _cut(
@@ -140,7 +142,7 @@ class BatchedViews:
         affines = [item[key].affine if isinstance(item[key], MetaTensor) else np.eye(4) for item in items]
         for name in drawn[0]:
             plans = [plans[name] for plans in drawn]
-            stack = cut_views(images, plans, mode or self.crop.crop.views.mode)
+            stack = cut_views(images, plans, mode or self.crop.transform.views.mode)
             batch[f"{key}_{name}"] = stack.unflatten(0, (len(items), -1))
             geometry = joined_plans(plans).geometry(np.repeat(affines, len(plans[0].box), axis=0))
             batch["geometry"][f"{key}_{name}"] = {
@@ -159,12 +161,12 @@ class BatchedViews:
         for key in drawn[0]:
             stack = batch[key]
             plan = joined([steps[key] for steps in drawn], stack.shape[1])
-            batch[key] = step.each.apply_(stack.flatten(0, 1), plan).unflatten(0, stack.shape[:2])
+            batch[key] = step.transform.apply_(stack.flatten(0, 1), plan).unflatten(0, stack.shape[:2])
 
     def _mask(self, batch: dict[str, Any], step: RandBlockMaskd, items: Sequence[Mapping[Any, Any]]) -> None:
         seeds = [item[SEED_KEY] for item in items if SEED_KEY in item]
-        rng = np.random.RandomState(np.random.SFC64(seeds)) if seeds else step.masks.R
+        rng = np.random.RandomState(np.random.SFC64(seeds)) if seeds else step.transform.R
         for key, mask_key in zip(step.keys, step.mask_key, strict=True):
             n, views, _, height, width = batch[str(key)].shape
-            masks = torch.from_numpy(step.masks.draw(rng, n * views, (height, width)))
+            masks = torch.from_numpy(step.transform.draw(rng, n * views, (height, width)))
             batch[mask_key] = masks.unflatten(0, (n, views)).to(batch[str(key)].device)

@@ -17,6 +17,7 @@ from monai.utils import TransformBackends, convert_to_tensor
 from monai_dino.errors import ConfigurationError, InputError
 from monai_dino.transforms.images import as_float, like, require_finite
 from monai_dino.transforms.parametric import Parameters, RandParametric
+from monai_dino.transforms.rand_dictionary import RandDictionary
 
 __all__ = ["RandEachView", "RandEachViewD", "RandEachViewDict", "RandEachViewd"]
 
@@ -145,7 +146,7 @@ def joined(plans: Sequence[Sequence[DrawnStep]], n: int) -> list[DrawnStep]:
     return steps
 
 
-class RandEachViewd(Randomizable, MapTransform):
+class RandEachViewd(RandDictionary):
     """Dictionary form of :class:`RandEachView`; each key has draws of its own.
 
     Args:
@@ -165,21 +166,7 @@ class RandEachViewd(Randomizable, MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.each = RandEachView(transforms, views)
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandEachViewd:
-        """Seeds the array form.
-
-        Args:
-            seed: seed, or
-            state: source of randomness.
-
-        Returns:
-            Itself.
-        """
-        super().set_random_state(seed, state)
-        self.each.set_random_state(seed, state)
-        return self
+        self.transform: RandEachView = RandEachView(transforms, views)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Changes the views of one item.
@@ -192,7 +179,7 @@ class RandEachViewd(Randomizable, MapTransform):
         """
         item = dict(data)
         for key in self.key_iterator(item):
-            item[key] = self.each(item[key])
+            item[key] = self.transform(item[key])
         return item
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import get_track_meta
-from monai.transforms import MapTransform, Randomizable, RandomizableTransform
+from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import TransformBackends, convert_to_tensor
 
 from monai_dino.errors import ConfigurationError
 from monai_dino.transforms.images import as_float, like, require_finite
+from monai_dino.transforms.rand_dictionary import RandDictionary
 
 __all__ = ["Parameters", "RandParametric", "RandParametricd"]
 
@@ -106,7 +107,7 @@ class RandParametric(RandomizableTransform):
         return like(image, self.apply(image.as_subclass(torch.Tensor)[None], self.parameters)[0])
 
 
-class RandParametricd(Randomizable, MapTransform):
+class RandParametricd(RandDictionary):
     """Base of the dictionary form of a :class:`RandParametric`: parameters are drawn once and shared by all keys.
 
     Args:
@@ -121,7 +122,7 @@ class RandParametricd(Randomizable, MapTransform):
 
     def __init__(self, keys: KeysCollection, *args: Any, allow_missing_keys: bool = False, **kwargs: Any) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.transform = self.transform_type(*args, **kwargs)
+        self.transform: RandParametric = self.transform_type(*args, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -130,20 +131,6 @@ class RandParametricd(Randomizable, MapTransform):
         ]
         theirs = list(inspect.signature(cls.transform_type).parameters.values())
         cls.__signature__ = inspect.Signature([own[0], *theirs, own[1]])  # type: ignore[attr-defined]
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandParametricd:
-        """Seeds the array form.
-
-        Args:
-            seed: seed, or
-            state: source of randomness.
-
-        Returns:
-            Itself.
-        """
-        super().set_random_state(seed, state)
-        self.transform.set_random_state(seed, state)
-        return self
 
     def randomize(self, data: Any = None) -> None:
         """Draws whether the next item is changed, and the parameters.

@@ -96,13 +96,13 @@ def medical_views(
         if label_key is None
         else RandLabelGuidedCropd(key, recipe, label_key, **changes)
     )
-    views = crop.crop.views
+    views = crop.transform.views
     first, other, local = _BLUR[blur]
     make = _grey_values(modality, artefacts, window)
     steps: list[Any] = [crop, RandEachViewd(f"{key}_global", make(first, 0.0), views=[0])]
     if views.global_count > 1:
         steps.append(RandEachViewd(f"{key}_global", make(other, 0.2), views=range(1, views.global_count)))
-    if views.local_count or getattr(crop.crop, "guided_count", 0):
+    if views.local_count or getattr(crop.transform, "guided_count", 0):
         steps.append(RandEachViewd(f"{key}_local", make(local, 0.0)))
     if patch_size is not None:
         steps.append(RandBlockMaskd(f"{key}_global", patch_size))

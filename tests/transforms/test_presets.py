@@ -27,7 +27,7 @@ MODALITIES = ("ct", "mr", "us", "xray", "rgb")
 
 def kinds(modality: Any, **options: Any) -> set[type]:
     steps = medical_views(modality, **options).transforms
-    return {type(t) for step in steps if isinstance(step, RandEachViewd) for t in step.each.transforms}
+    return {type(t) for step in steps if isinstance(step, RandEachViewd) for t in step.transform.transforms}
 
 
 @pytest.mark.parametrize("recipe", ["dino", "dinov2", "dinov3", "dino-mx"])
@@ -46,14 +46,14 @@ def test_table_3_of_dino_mx(recipe: str, artefacts: bool) -> None:
 @pytest.mark.parametrize(("blur", "wanted"), [("paper", (1.0, 0.1, 0.5)), ("released", (0.0, 0.9, 0.5))])
 def test_blur_of_the_paper_and_of_the_released_code(blur: Any, wanted: tuple[float, ...]) -> None:
     steps = [s for s in medical_views("xray", "dinov2", blur=blur).transforms if isinstance(s, RandEachViewd)]
-    found = [t.prob for s in steps for t in s.each.transforms if isinstance(t, RandGaussianBlur)]
+    found = [t.prob for s in steps for t in s.transform.transforms if isinstance(t, RandGaussianBlur)]
     assert tuple(found) == wanted
-    assert [None if s.each.views is None else s.each.views.tolist() for s in steps] == [[0], [1], None]
+    assert [None if s.transform.views is None else s.transform.views.tolist() for s in steps] == [[0], [1], None]
 
 
 def test_solarisation_is_of_the_second_global_view_alone() -> None:
     steps = [s for s in medical_views("rgb", "dinov2").transforms if isinstance(s, RandEachViewd)]
-    assert [t.prob for s in steps for t in s.each.transforms if isinstance(t, RandSolarize)] == [0.0, 0.2, 0.0]
+    assert [t.prob for s in steps for t in s.transform.transforms if isinstance(t, RandSolarize)] == [0.0, 0.2, 0.0]
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -66,8 +66,8 @@ def test_every_recipe_makes_views(modality: Any) -> None:
 
 
 def test_depth_of_ultrasound_is_never_turned_over() -> None:
-    assert medical_views("us").transforms[0].crop.views.flip_prob == (0.0, 0.5)
-    assert medical_views("ct").transforms[0].crop.views.flip_prob == (0.5, 0.5)
+    assert medical_views("us").transforms[0].transform.views.flip_prob == (0.0, 0.5)
+    assert medical_views("ct").transforms[0].transform.views.flip_prob == (0.5, 0.5)
 
 
 def test_one_global_view_and_no_local_ones() -> None:
@@ -79,7 +79,7 @@ def test_one_global_view_and_no_local_ones() -> None:
 def test_a_label_guides() -> None:
     crop = medical_views("ct", label_key="organs", guided_count=3, class_ratios={"1": 1}).transforms[0]
     assert isinstance(crop, RandLabelGuidedCropd)
-    assert (crop.label_key, crop.crop.guided_count) == ("organs", 3)
+    assert (crop.label_key, crop.transform.guided_count) == ("organs", 3)
 
 
 @pytest.mark.parametrize(

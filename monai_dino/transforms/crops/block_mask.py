@@ -13,6 +13,7 @@ from monai.transforms import MapTransform, Randomizable
 from monai.utils import ensure_tuple_rep
 
 from monai_dino.errors import ConfigurationError, InputError
+from monai_dino.transforms.rand_dictionary import RandDictionary
 from monai_dino.transforms.ranges import value_range
 
 __all__ = ["RandBlockMask", "RandBlockMaskD", "RandBlockMaskDict", "RandBlockMaskd", "block_mask"]
@@ -130,7 +131,7 @@ class RandBlockMask(Randomizable):
         return torch.from_numpy(self.draw(self.R, len(views), (views.shape[-2], views.shape[-1])))
 
 
-class RandBlockMaskd(Randomizable, MapTransform):
+class RandBlockMaskd(RandDictionary):
     """Dictionary form of :class:`RandBlockMask`: masks of stacks of views, under keys of their own.
 
     Args:
@@ -155,21 +156,7 @@ class RandBlockMaskd(Randomizable, MapTransform):
         self.mask_key = ensure_tuple_rep(mask_key, len(self.keys))
         if len(set(self.mask_key)) < len(self.mask_key):
             raise ConfigurationError(f"mask_key={mask_key}: expected a key for each of {len(self.keys)} stacks")
-        self.masks = RandBlockMask(patch_size, prob, ratio)
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandBlockMaskd:
-        """Seeds the array form.
-
-        Args:
-            seed: seed, or
-            state: source of randomness.
-
-        Returns:
-            Itself.
-        """
-        super().set_random_state(seed, state)
-        self.masks.set_random_state(seed, state)
-        return self
+        self.transform: RandBlockMask = RandBlockMask(patch_size, prob, ratio)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Adds the masks of one item.
@@ -182,7 +169,7 @@ class RandBlockMaskd(Randomizable, MapTransform):
         """
         item = dict(data)
         for key, mask_key in self.key_iterator(item, self.mask_key):
-            item[mask_key] = self.masks(item[key])
+            item[mask_key] = self.transform(item[key])
         return item
 
 

@@ -18,6 +18,7 @@ from monai_dino.transforms.crops.boxes import box_sizes, boxes_anywhere
 from monai_dino.transforms.crops.crop_plan import CropPlan, cut_views
 from monai_dino.transforms.crops.view_sets import view_set
 from monai_dino.transforms.images import as_float, require_finite
+from monai_dino.transforms.rand_dictionary import RandDictionary
 
 __all__ = ["RandMultiCrop", "RandMultiCropD", "RandMultiCropDict", "RandMultiCropd"]
 
@@ -145,7 +146,7 @@ def class_map(label: NdarrayOrTensor | None, shape: tuple[int, int], who: str) -
     return torch.as_tensor(classes[0])
 
 
-class RandMultiCropd(Randomizable, MapTransform):
+class RandMultiCropd(RandDictionary):
     """Dictionary form of :class:`RandMultiCrop`: ``image`` becomes ``image_global`` and ``image_local``.
 
     Args:
@@ -175,24 +176,10 @@ class RandMultiCropd(Randomizable, MapTransform):
         self.label_key = label_key
         self.mode = ensure_tuple_rep(mode, len(self.keys))
         self.keep_source = keep_source
-        self.crop = self.transform_type(views, **changes)
+        self.transform: RandMultiCrop = self.transform_type(views, **changes)
         unknown = {m for m in self.mode if m not in (None, "bilinear", "bicubic", "nearest")}
         if unknown:
             raise ConfigurationError(f"mode: unknown {sorted(unknown)}, expected bilinear, bicubic or nearest")
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandMultiCropd:
-        """Seeds the array form.
-
-        Args:
-            seed: seed, or
-            state: source of randomness.
-
-        Returns:
-            Itself.
-        """
-        super().set_random_state(seed, state)
-        self.crop.set_random_state(seed, state)
-        return self
 
     def draw(self, rng: np.random.RandomState, item: Mapping[Hashable, Any]) -> dict[str, CropPlan]:
         """Draws the boxes of an item.
@@ -214,7 +201,7 @@ class RandMultiCropd(Randomizable, MapTransform):
             return {}
         shape: Any = next(iter(shapes.values()))
         label = item.get(self.label_key) if self.label_key else None
-        return self.crop.draw(rng, shape, class_map(label, shape, type(self).__name__))
+        return self.transform.draw(rng, shape, class_map(label, shape, type(self).__name__))
 
     def randomize(self, data: Any = None) -> None:
         """Draws the boxes of the next item.
@@ -222,7 +209,7 @@ class RandMultiCropd(Randomizable, MapTransform):
         Args:
             data: the item.
         """
-        self.crop.plans = self.draw(self.crop.R, data)
+        self.transform.plans = self.draw(self.transform.R, data)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Cuts the views of one item.
@@ -236,7 +223,7 @@ class RandMultiCropd(Randomizable, MapTransform):
         item = dict(data)
         self.randomize(item)
         for key, mode in self.key_iterator(item, self.mode):
-            for name, stack in self.crop(item[key], mode=mode, randomize=False).items():
+            for name, stack in self.transform(item[key], mode=mode, randomize=False).items():
                 item[f"{key}_{name}"] = stack
         for key in [] if self.keep_source else [*self.keys, self.label_key]:
             item.pop(key, None)

@@ -42,7 +42,11 @@ def crop_resize(
         views, source.tolist(), box.tolist(), flip.tolist(), strict=True
     ):
         cut = images[index][None, :, top : top + height, left : left + width]
-        resized = _nearest(cut, size) if mode == "nearest" else interpolate(cut, size, mode=mode, antialias=True)
+        if mode == "nearest":
+            resized = _nearest(cut, size)
+        else:
+            precise = cut.float() if cut.dtype in (torch.float16, torch.bfloat16) else cut  # no kernel on a CPU
+            resized = interpolate(precise, size, mode=mode, antialias=True)
         dims = [axis for axis, turned in zip((2, 3), turn, strict=True) if turned]
         view.copy_((resized.flip(dims) if dims else resized)[0])
     return views

@@ -107,6 +107,19 @@ def test_views_of_slices_of_many_sizes_collate_in_workers() -> None:
     assert len(boxes.flatten(1).unique(dim=0)) == 6
 
 
+@pytest.mark.parametrize(("given_type", "wanted"), [
+    (torch.float64, torch.float64), (torch.float16, torch.float16), (torch.bfloat16, torch.bfloat16),
+    (torch.uint8, torch.float32), (torch.int16, torch.float32),
+])  # fmt: skip
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_floating_types_are_kept(given_type: torch.dtype, wanted: torch.dtype, mode: str) -> None:
+    x = (slices() * 100).to(given_type)
+    found = RandMultiCrop(mode=mode, **SMALL).set_random_state(0)(x)["local"]
+    assert found.dtype == wanted
+    exact = RandMultiCrop(mode=mode, **SMALL).set_random_state(0)(x.double())["local"]
+    torch.testing.assert_close(found.double(), exact, rtol=1e-2, atol=0.5)
+
+
 def test_missing_keys() -> None:
     with pytest.raises(KeyError, match="image"):
         RandMultiCropd("image", **SMALL)({"other": 1})

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DINO encoders, decoders, networks and their adaptation."""
+"""DINO encoders, decoders, projection heads, networks and their adaptation."""
 
 from monai_dino.networks.adaptation import adapt, count_parameters, load_adapters, save_adapters
 from monai_dino.networks.decoders import DECODERS
 from monai_dino.networks.encoders import ARCHITECTURES, DinoEncoder, EncoderOutput
+from monai_dino.networks.heads import ProjectionHead
 from monai_dino.networks.nets import DinoClassifier, DinoSegmenter, load_trained, require_pretrained
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "DinoEncoder",
     "DinoSegmenter",
     "EncoderOutput",
+    "ProjectionHead",
     "adapt",
     "count_parameters",
     "load_adapters",

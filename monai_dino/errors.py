@@ -6,7 +6,15 @@ Each message names the file, case or key, what was found, what was wanted, and w
 
 from __future__ import annotations
 
-__all__ = ["ConfigurationError", "DatalistError", "InputError", "MonaiDinoError", "NetworkError", "WeightsError"]
+__all__ = [
+    "CheckpointError",
+    "ConfigurationError",
+    "DatalistError",
+    "InputError",
+    "MonaiDinoError",
+    "NetworkError",
+    "WeightsError",
+]
 
 
 class MonaiDinoError(Exception):
@@ -31,3 +39,7 @@ class DatalistError(MonaiDinoError, ValueError):
 
 class InputError(MonaiDinoError, ValueError):
     """An image or a label on disk cannot be used as it is."""
+
+
+class CheckpointError(MonaiDinoError, OSError):
+    """A checkpoint cannot be saved or read, is damaged, or belongs to another run."""

@@ -7,6 +7,7 @@ from monai_dino import errors
 from monai_dino.errors import MonaiDinoError
 
 KINDS = [
+    errors.CheckpointError,
     errors.ConfigurationError,
     errors.WeightsError,
     errors.NetworkError,
@@ -17,7 +18,7 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_are_built_in_errors_with_one_base(kind: type[Exception]) -> None:
-    usual = ArithmeticError if kind is errors.NetworkError else ValueError
+    usual = {errors.NetworkError: ArithmeticError, errors.CheckpointError: OSError}.get(kind, ValueError)
     with pytest.raises(MonaiDinoError, match="why"):
         raise kind("why")
     with pytest.raises(usual, match="why"):

@@ -31,6 +31,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("datalist", type=Path, help="the datalist")
     parser.add_argument("--dataset-dir", type=Path, help="folder of the data (default: that of the datalist)")
     parser.add_argument("--in-channels", type=int, default=1, help="channels of an image (default: %(default)s)")
+    parser.add_argument("--fill", type=float, help="value for voxels that are not finite (default: they are errors)")
     parser.add_argument("--output", type=Path, help="JSON file to write (default: DATALIST_check.json)")
     parser.add_argument("--against", type=Path, help="an earlier report, to name the files whose content was changed")
     parser.add_argument("--num-workers", type=int, default=2, help="cases at once (default: %(default)s)")
@@ -58,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     items = [(item, part) for part, cases in splits.items() for item in cases]
 
     def check(one: tuple[dict[str, Any], str]) -> CaseReport:
-        return check_case(*one, options.in_channels, len(names) or None, modality)
+        return check_case(*one, options.in_channels, len(names) or None, modality, options.fill)
 
     with _quiet(), ThreadPoolExecutor(max(1, options.num_workers)) as pool:
         reports = list(tqdm(pool.map(check, items), total=len(items), desc="Checking", unit="case"))
@@ -70,8 +71,13 @@ def _run(options: argparse.Namespace) -> int:
     facts = summary(reports, names)
     path = find_datalist(options.datalist, dataset_dir)
     output = options.output or path.with_name(f"{path.stem}_check.json")
-    write_json(output, as_json(str(path), reports, findings, facts))
-    print(f"{as_text(findings, facts)}; wrote {output}")
+    print(as_text(findings, facts), end="", flush=True)  # first, since its folder may not be one to write to
+    try:
+        write_json(output, as_json(str(path), reports, findings, facts))
+    except OSError as error:
+        print()
+        raise ConfigurationError(f"{output}: cannot be written ({error}); give another file (--output)") from error
+    print(f"; wrote {output}")
     return int(any(finding.severity == "error" for finding in findings))
 
 

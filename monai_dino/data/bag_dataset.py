@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from monai.transforms import Randomizable
 from torch.utils.data import Dataset
 
 from monai_dino.data.case_dataset import naming_case
 from monai_dino.data.checks import check_class
 from monai_dino.data.epoch import Epoch
+from monai_dino.data.seeded import seeded
 from monai_dino.data.slice_store import SliceStore
 from monai_dino.errors import ConfigurationError
 from monai_dino.transforms.slices import slice_indices
@@ -87,7 +87,6 @@ class BagDataset(Dataset[Any]):
         bag = case.volume_item(slice_indices(places, case.depth))
         if self.transform is None:
             return bag
-        if isinstance(self.transform, Randomizable):
-            self.transform.set_random_state(seed=int(rng.integers(2**32)))
+        transform = seeded(self.transform, rng)
         with naming_case({"image": case.name}):
-            return self.transform(bag)
+            return transform(bag)

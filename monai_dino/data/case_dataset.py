@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from monai.data import CacheDataset
-from monai.transforms import Randomizable
 
 from monai_dino.data.epoch import Epoch
+from monai_dino.data.seeded import of_this_thread, seeded
 from monai_dino.errors import InputError, MonaiDinoError
 
 __all__ = ["CaseDataset", "naming_case"]
@@ -56,6 +56,15 @@ class CaseDataset(CacheDataset):
             copy_cache=False,
         )
 
+    @property
+    def transform(self) -> Any:
+        """What is done with a case, as the calling thread may use it."""
+        return of_this_thread(self._transforms)
+
+    @transform.setter
+    def transform(self, transform: Any) -> None:
+        self._transforms = transform
+
     def set_epoch(self, epoch: int) -> None:
         """Says which epoch the next cases belong to; call it before the loader is iterated.
 
@@ -70,9 +79,7 @@ class CaseDataset(CacheDataset):
 
     def _transform(self, index: int) -> Any:
         with naming_case(self.data[index]):
-            if isinstance(self.transform, Randomizable):
-                rng = self.epoch.generator(index % len(self))
-                self.transform.set_random_state(seed=int(rng.integers(2**32)))
+            seeded(self._transforms, self.epoch.generator(index % len(self)))
             return super()._transform(index)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ __all__ = ["CaseReport", "check_case"]
 _THIN = 8  # voxels
 _SPACING = (0.01, 50.0)  # mm
 _ANISOTROPY = 3.0  # between the two finer axes
+_UNSIGNED = (2**16 - 3100, 2**16)  # where HU from -3100 to -1 come to lie as 16 bits without a sign
 _SHEAR = 0.05  # cosine between two axes
 
 
@@ -61,7 +63,12 @@ class CaseReport:
 
 
 def check_case(
-    item: Mapping[str, Any], part: str, in_channels: int, out_channels: int | None, modality: str | None
+    item: Mapping[str, Any],
+    part: str,
+    in_channels: int,
+    out_channels: int | None,
+    modality: str | None,
+    fill: float | None = None,
 ) -> CaseReport:
     """Reads a case as training does, in memory of a few blocks, and looks at it.
 
@@ -71,6 +78,7 @@ def check_case(
         in_channels: channels that images must have.
         out_channels: number of declared classes; ``None`` where none are declared.
         modality: modality of the datalist; ``None`` where none is stated.
+        fill: value that voxels which are not finite get, with a warning; ``None`` makes them an error.
 
     Returns:
         The report; what is wrong is in its findings.
@@ -79,9 +87,12 @@ def check_case(
     try:
         files = source_files(item)
         report.digests = {str(file): file_digest(file) for file in files}
-        with open_case(item, in_channels) as case:
+        with open_case(item, in_channels, fill=fill) as case:
             _look_at_image(report, case.image, modality)
-            _look_at_label(report, case, item.get("label"), out_channels)
+            try:
+                _look_at_label(report, case, item.get("label"), out_channels)
+            except InputError as error:
+                report.findings.append(from_error(report.case, "unusable", error))
         report.findings += header_findings(report.case, item, modality)
     except InputError as error:
         report.findings.append(from_error(report.case, "unusable", error))
@@ -98,6 +109,11 @@ def _look_at_image(report: CaseReport, image: OpenVolume, modality: str | None) 
     statistics = volume_statistics(lambda: in_blocks(image), image.shape[0], image.dtype)
     report.percentiles = statistics.percentiles
     report.findings += _geometry(report, image) + _intensities(report.case, statistics, image.dtype, modality)
+    if image.filled:
+        what = f"{image.filled} of {math.prod(image.shape)} voxels are not finite, and are filled"
+        report.findings.append(
+            Finding(report.case, "warning", "not finite", what, "train with the same fill, if that is right")
+        )
 
 
 def _geometry(report: CaseReport, image: OpenVolume) -> list[Finding]:
@@ -139,9 +155,12 @@ def _intensities(case: str, statistics: Statistics, dtype: np.dtype, modality: s
     }
     for name in ("us", "xray", "rgb"):
         wrong[name] = (low < 0 or high > 255, f"{shown} are not 8-bit", "state the range as window when you train")
+    if modality == "ct" and low >= 0 and _UNSIGNED[0] <= high < _UNSIGNED[1]:
+        what = f"{shown}: negative HU that were read without their sign?"
+        return [Finding(case, "warning", "intensity", what, "convert it with a signed type")]
     if modality in wrong and wrong[modality][0]:
         return [Finding(case, "warning", "intensity", *wrong[modality][1:])]
-    if modality == "ct" and high > 20000:
+    if modality == "ct" and (high > 20000 or low < -20000):
         return [Finding(case, "warning", "intensity", f"{shown} are hardly HU", "check slope and intercept")]
     return []
 
@@ -161,10 +180,10 @@ def _look_at_label(report: CaseReport, case: OpenCase, label: Any, out_channels:
     for k in range(case.label.shape[3]):
         values, numbers = np.unique(case.label.read(2, k, k + 1), return_counts=True)
         counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
-    if out_channels is not None:
-        check_classes(counts, out_channels, str(case.label.path))
     millilitres = abs(float(np.linalg.det(case.label.affine[:3, :3]))) / 1000
     report.volumes = {value: number * millilitres for value, number in sorted(counts.items()) if value}
+    if out_channels is not None:
+        check_classes(counts, out_channels, str(case.label.path))
     if not report.volumes:
         report.findings.append(
             Finding(report.case, "note", "label", "no voxel is labelled", "right, if it is a case without findings")

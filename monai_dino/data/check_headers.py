@@ -63,13 +63,13 @@ def _nifti(case: str, path: Path) -> list[Finding]:
 
 
 def _dicom(case: str, path: Path, modality: str | None) -> list[Finding]:
-    first = next(iter(series_in(path).values()))[0] if path.is_dir() else path
-    header, found = read_header(first), []
+    files = next(iter(series_in(path).values())) if path.is_dir() else [path]
+    header, found = read_header(files[0]), []
     stated = _MODALITIES.get(str(header.get("Modality")))
     if modality is not None and stated is not None and stated != modality and modality != "rgb":
         what = f"is {header.Modality} by its header, but the datalist states {modality}"
         found.append(Finding(case, "warning", "modality", what, "correct the datalist, or take the case out"))
-    if str(header.get("BurnedInAnnotation", "")).upper() == "YES":
+    if any(str(read_header(file).get("BurnedInAnnotation", "")).upper() == "YES" for file in files):
         what = "text is burnt into its pixels, by its header"
         found.append(
             Finding(case, "warning", "burnt in", what, "crop or mask it: it may name the patient or the class")

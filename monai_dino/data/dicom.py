@@ -203,7 +203,7 @@ def _check_places(where: Path, names: Sequence[str], headers: Sequence[Any]) -> 
         at = uneven[0]
         raise InputError(
             f"{where}: its slices are not evenly spaced: it is {ways[at].round(3).tolist()} mm from "
-            f"{names[order[at]]} to {names[order[at + 1]]}, {usual.round(3).tolist()} mm elsewhere; a slice may be "
-            f"missing"
+            f"{names[order[at]]} to {names[order[at + 1]]}, {usual.round(3).tolist()} mm elsewhere, so one may be "
+            f"missing; export the series again, or take the case out"
         )
     return [int(i) for i in order], (places[order[-1]] - places[order[0]]) / (len(places) - 1)

@@ -97,7 +97,7 @@ def read_frames(path: Path, header: Dataset | None = None, stored: bool = False)
         raise
     except Exception as error:  # decoders raise whatever they do
         raise InputError(
-            f"{path}: its pixels cannot be decoded, they may be cut short or damaged ({syntax.name}; {error}); copy it "
+            f"{path}: its pixels cannot be decoded, they may be cut short or damaged ({syntax.name}: {error}); copy it "
             f"again, or convert it to an uncompressed file"
         ) from error
     frames = int(header.get("NumberOfFrames") or 1)

@@ -41,13 +41,19 @@ def from_error(case: str, topic: str, error: MonaiDinoError) -> Finding:
     Args:
         case: name of the case.
         topic: what kind of thing it is.
-        error: an error, whose message ends in what to do, after a semicolon.
+        error: an error, whose message ends in what to do, after a semicolon that stands in no brackets.
 
     Returns:
         The finding.
     """
-    what, _, remedy = " ".join(str(error).split()).partition("; ")
-    return Finding(case, "error", topic, what, remedy)
+    message = " ".join(str(error).split())
+    depth, end = 0, len(message)
+    for place, character in enumerate(message):
+        depth += (character in "([") - (character in ")]")
+        if depth == 0 and message.startswith("; ", place):
+            end = place
+            break
+    return Finding(case, "error", topic, message[:end], message[end + 2 :])
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:

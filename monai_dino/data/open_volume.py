@@ -58,7 +58,7 @@ class OpenVolume(ABC):
         if fill is not None and not math.isfinite(fill):
             raise ConfigurationError(f"fill={fill}: expected a finite value for the voxels that are not")
         self.fill = fill
-        self.filled = 0
+        self._gaps: dict[int, np.ndarray] = {}  # axis -> voxels that were filled at each index along it
         self.meta: dict[str, Any] = {"filename_or_obj": str(path)}
 
     def __enter__(self) -> OpenVolume:
@@ -67,11 +67,16 @@ class OpenVolume(ABC):
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    @property
+    def filled(self) -> int:
+        """Voxels that were filled in the parts that were read, however often and along whichever axis."""
+        return max((int(counts.sum()) for counts in self._gaps.values()), default=0)
+
     def close(self) -> None:
         """Lets go of the file, and logs how many voxels were filled."""
         if self.filled:
             _LOGGER.warning("%s: %d voxels are not finite; they were set to %g", self.path, self.filled, self.fill)
-            self.filled = 0
+            self._gaps.clear()
 
     def read(self, axis: int, start: int, stop: int) -> np.ndarray:
         """Reads a part of the voxels.
@@ -100,7 +105,8 @@ class OpenVolume(ABC):
                 f"{self.path}: {self._how_many(axis, start, stop, len(bad))} not finite (NaN or infinite), the first "
                 f"at index {tuple(int(i) for i in bad[0][1:])}; repair or mask them, or state a value to fill"
             )
-        self.filled += len(bad)
+        counts = self._gaps.setdefault(axis, np.zeros(self.shape[axis + 1], np.int64))
+        counts[start:stop] = np.bincount(bad[:, axis + 1], minlength=stop - start)
         return np.where(finite, voxels, np.asarray(self.fill, self.dtype))
 
     def _how_many(self, axis: int, start: int, stop: int, bad: int) -> str:
@@ -145,6 +151,11 @@ class StackedVolume(OpenVolume):
         self.channels = list(range(total)) if channels is None else list(channels)
         dtype = np.result_type(*[part.dtype for part in parts])
         super().__init__(parts[0].path, (len(self.channels), *parts[0].shape[1:]), dtype, parts[0].affine)
+
+    @property
+    def filled(self) -> int:
+        """Voxels that were filled in all of them."""
+        return sum(part.filled for part in self.parts)
 
     def close(self) -> None:
         """Closes all of them."""

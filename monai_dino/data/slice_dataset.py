@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from monai.transforms import Randomizable
 from torch.utils.data import Dataset
 
 from monai_dino.data.case_dataset import naming_case
 from monai_dino.data.epoch import Epoch
+from monai_dino.data.seeded import seeded
 from monai_dino.data.slice_store import SliceStore
 from monai_dino.errors import ConfigurationError, InputError
 
@@ -22,8 +22,8 @@ class SliceDataset(Dataset[Any]):
 
     A sample has the image ``(C, H, W)`` and, where the case has a mask, the label ``(1, H, W)`` as MetaTensors with the
     affine of the slice, and ``case`` and ``index``. Which slice it is and how it is augmented is a function of
-    (seed, epoch, index) alone: the number of workers or processes, a restart, or the batch it falls in cannot change
-    it. It works with any map-style loader and sampler, distributed ones included.
+    (seed, epoch, index) alone: the number of workers, processes or threads, a restart, or the batch it falls in cannot
+    change it. It works with any map-style loader and sampler, distributed ones included.
 
     Args:
         store: the cases.
@@ -37,7 +37,8 @@ class SliceDataset(Dataset[Any]):
         seed: seed of the run.
 
     Raises:
-        ConfigurationError: when the share lies outside 0 to 1.
+        ConfigurationError: when the share lies outside 0 to 1, when there are to be less than one sample, or less than
+            no neighbours.
         InputError: when a share of labelled slices is asked for, but no slice has a label.
     """
 
@@ -52,6 +53,10 @@ class SliceDataset(Dataset[Any]):
     ) -> None:
         if labelled_share is not None and not 0 <= labelled_share <= 1:
             raise ConfigurationError(f"labelled_share={labelled_share}: expected a share from 0 to 1")
+        if samples is not None and samples < 1:
+            raise ConfigurationError(f"samples={samples}: expected at least 1, or None for every slice")
+        if not isinstance(neighbours, int) or neighbours < 0:
+            raise ConfigurationError(f"neighbours={neighbours}: expected a number of slices on each side, 0 or more")
         self.store = store
         self.transform = transform
         self.samples = samples
@@ -100,10 +105,9 @@ class SliceDataset(Dataset[Any]):
         sample = case.slice_item(k, self.neighbours)
         if self.transform is None:
             return sample
-        if isinstance(self.transform, Randomizable):
-            self.transform.set_random_state(seed=int(rng.integers(2**32)))
+        transform = seeded(self.transform, rng)
         with naming_case({"image": f"slice {k} of {case.name}"}):
-            return self.transform(sample)
+            return transform(sample)
 
     def _stratify(self, labelled_share: float) -> None:
         cases = self.store.stored

@@ -141,7 +141,10 @@ class SliceStore(Sequence[dict[str, Any]]):
         except InputError as error:
             _LOGGER.warning("%s (it is stored again)", error)
             return None
-        return case if _stamps(item) == [{**source, "sha256": None} for source in case.sources] else None
+        with suppress(InputError):  # a file is gone, which is said when the case is to be stored again
+            if _stamps(item) == [{**source, "sha256": None} for source in case.sources]:
+                return case
+        return None
 
     def _build(self, items: Sequence[Mapping[str, Any]], num_workers: int, progress: bool) -> None:
         failed: list[Exception] = []
@@ -174,10 +177,11 @@ class SliceStore(Sequence[dict[str, Any]]):
             known = SliceFile(path).header["sources"]
         except InputError:
             return False
+        stamps = _stamps(item)
         if not unchanged(known, source_files(item)):
             _LOGGER.warning("%s: its files were changed since it was stored; it is stored again", item["image"])
             return False
-        _restamp(path, [{**new, "sha256": old["sha256"]} for new, old in zip(_stamps(item), known, strict=True)])
+        _restamp(path, [{**new, "sha256": old["sha256"]} for new, old in zip(stamps, known, strict=True)])
         return True
 
     def _store(self, item: Mapping[str, Any]) -> None:

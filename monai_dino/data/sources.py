@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_dino.errors import InputError
+
 __all__ = ["Source", "file_digest", "paths_of", "source_files", "stamp", "unchanged"]
 
 _PIECE = 1 << 20  # hashlib.file_digest came with Python 3.11
@@ -57,8 +59,14 @@ def stamp(path: Path) -> Source:
 
     Returns:
         Its description without ``sha256``.
+
+    Raises:
+        InputError: when it is not there.
     """
-    state = path.stat()
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check dataset_dir and the paths in the datalist") from None
     # The time of the inode changes with the content even where a tool sets the time of the content back.
     return {"path": str(path), "size": state.st_size, "changed": [state.st_mtime_ns, state.st_ctime_ns]}
 

@@ -91,6 +91,29 @@ def test_a_flipped_byte_shows_against_an_earlier_report(tmp_path: Path, capsys: 
     assert "other.json: holds no files; name a report of this command" in capsys.readouterr().err
 
 
+def test_what_is_filled_in_training_may_be_filled_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_balls(tmp_path)
+    path = root / "images" / "case1.nii.gz"
+    image = nib.load(path)
+    voxels = np.asarray(image.dataobj).astype(np.float32)
+    voxels[3, 4, 5] = np.nan
+    write_volume(path, voxels, image.affine)
+    assert check(root) == 1
+    assert check(root, "--fill", "0") == 0
+    assert "1 of 4320 voxels are not finite" in " ".join(capsys.readouterr().out.split())
+    assert check(root, "--fill", "nan") == 1
+    assert "fill=nan: expected a finite value" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_still_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_balls(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    assert check(root, "--output", str(tmp_path / "file" / "x.json")) == 1
+    captured = capsys.readouterr()
+    assert "0 errors, 0 warnings, 0 notes" in captured.out
+    assert "x.json: cannot be written (" in captured.err
+
+
 def test_nothing_about_the_patient_is_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     volume = np.random.default_rng(0).integers(0, 200, (16, 16, 9)).astype("<i2")
     write_series(tmp_path / "series", volume, Modality="US", BurnedInAnnotation="YES", PatientName="Secret^Name")

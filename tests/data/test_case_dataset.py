@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.data import ThreadDataLoader
 from monai.transforms import Compose, Lambdad, RandFlipd, RandGaussianNoised, ScaleIntensityd
 from torch.utils.data import DataLoader
 
@@ -67,6 +68,8 @@ def test_randomness_depends_on_seed_epoch_and_index_alone(cache: bool, items: li
     assert torch.equal(dataset()[-1]["image"].as_tensor(), expected[3])
     loaded = [batch[0] for batch in DataLoader(dataset(), num_workers=2, batch_size=1, collate_fn=list)]
     assert all(same(images(loaded), expected))
+    threads = ThreadDataLoader(dataset(), num_workers=3, use_thread_workers=True, batch_size=1, collate_fn=list)
+    assert all(same(images([batch[0] for batch in threads]), expected))
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002
     assert all(same(images(dataset()), expected))

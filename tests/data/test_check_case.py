@@ -95,6 +95,7 @@ def test_what_training_would_refuse_is_an_error(good: dict[str, Any], tmp_path: 
     [
         ("ct", np.arange(0, 4000), "intensity"),
         ("ct", np.arange(-1000, 30000, 10), "intensity"),
+        ("ct", np.arange(-30000, 3000, 10), "intensity"),
         ("mr", np.arange(-500, 500), "intensity"),
         ("us", np.arange(0, 4000), "intensity"),
         ("mr", np.linspace(0, 1, 999).astype("f4"), "intensity"),
@@ -114,6 +115,30 @@ def test_intensities_that_do_not_fit_the_modality(
     image.flat[-1] = values[-1]
     report = check({"image": str(write_volume(tmp_path / "x.nii", image, np.eye(4))), "label": 0}, modality)
     assert found(report) == ([] if topic is None else [("warning", topic)])
+
+
+def test_hu_that_lost_their_sign_are_named(tmp_path: Path) -> None:
+    image = write_volume(tmp_path / "x.nii", ct().astype(np.uint16), np.eye(4))
+    (finding,) = check({"image": str(image), "label": 0}, "ct").findings
+    assert "negative HU that were read without their sign?" in finding.what
+    assert finding.remedy == "convert it with a signed type"
+
+
+def test_voxels_that_are_not_finite_are_counted_when_they_are_filled(tmp_path: Path) -> None:
+    image = ct().astype(np.float32)
+    image[1, 2, 3] = image[4, 2, 3] = np.inf
+    item = {"image": str(write_volume(tmp_path / "x.nii.gz", image, np.eye(4))), "case": "a", "patient": "a"}
+    (finding,) = check_case({**item, "label": 0}, "training", 1, 2, "ct", fill=-1000).findings
+    assert (finding.severity, finding.topic) == ("warning", "not finite")
+    assert finding.what.startswith(f"2 of {image.size} voxels")
+
+
+def test_a_bad_mask_does_not_hide_what_is_odd_about_the_image(good: dict[str, Any], tmp_path: Path) -> None:
+    image = write_volume(tmp_path / "x.nii", np.abs(ct()), np.diag([-1.0, 1.5, 2.0, 1.0]))
+    mask = write_volume(tmp_path / "m.nii", np.full(SHAPE, 7, "u1"), np.diag([-1.0, 1.5, 2.0, 1.0]))
+    report = check({"image": str(image), "label": str(mask)}, "ct")
+    assert found(report) == [("warning", "intensity"), ("error", "unusable")]
+    assert list(report.volumes) == [7]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_orientation_of_nifti(sform: Any, qform: Any, words: str | None, tmp_pat
 
 def test_dicom_that_is_of_another_modality_or_has_burnt_in_text(tmp_path: Path) -> None:
     voxels = np.zeros((4, 5, 3), "<i2")
-    write_series(tmp_path / "mr", voxels, Modality="MR", BurnedInAnnotation="YES")
+    write_series(tmp_path / "mr", voxels, Modality="MR", BurnedInAnnotation=["NO", "NO", "YES"])
     item = {"image": str(tmp_path / "mr")}
     found = header_findings("a", item, "ct")
     assert [f.topic for f in found] == ["modality", "burnt in"]

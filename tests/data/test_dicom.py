@@ -143,7 +143,7 @@ def test_a_missing_slice_is_noticed(missing: int, tmp_path: Path) -> None:
     files = write_series(tmp_path, np.zeros((3, 4, 6), "<i2"), **OBLIQUE)
     files[missing].unlink()
     names = rf"{missing - 1:03d}\.dcm to {missing + 1:03d}\.dcm"
-    refused(tmp_path, rf"not evenly spaced: .* from {names}, .* elsewhere; a slice may be missing")
+    refused(tmp_path, rf"not evenly spaced: .* from {names}, .* elsewhere, so one may be missing; export")
 
 
 def test_slices_that_leave_the_line_are_noticed(tmp_path: Path) -> None:

@@ -8,6 +8,11 @@ from monai_dino.errors import InputError
 def test_an_error_is_taken_apart() -> None:
     finding = from_error("a", "unusable", InputError("x.nii: is\ndamaged; copy it again; or so"))
     assert finding == Finding("a", "error", "unusable", "x.nii: is damaged", "copy it again; or so")
+    what = "x.dcm: cannot be decoded (RLE: too short; 3 bytes)"  # as a decoder may put it
+    assert from_error("a", "unusable", InputError(f"{what}; copy it")) == Finding(
+        "a", "error", "unusable", what, "copy it"
+    )
+    assert from_error("a", "unusable", InputError("no remedy")).remedy == ""
 
 
 def test_the_worst_come_first_and_topics_together() -> None:

@@ -36,6 +36,9 @@ def test_what_is_not_finite_is_filled_and_counted(
     caplog.clear()
     with open_volume(path, fill=-1000) as volume:
         parts = [volume.read(1, k, k + 1) for k in range(5)]
+        volume.read(2, 0, 3)  # what is read again, or along another axis, does not count again
+        volume.read(1, 0, 5)
+        assert volume.filled == 3
         assert caplog.text == ""
     assert np.array_equal(np.concatenate(parts, axis=2)[0], expected)
     assert f"{path}: 3 voxels are not finite; they were set to -1000" in caplog.text

@@ -153,6 +153,12 @@ def test_what_is_refused(data: Path, store: SliceStore) -> None:
     for share in (-0.1, 1.1):
         with pytest.raises(ConfigurationError, match=rf"labelled_share={share}: expected a share from 0 to 1"):
             SliceDataset(store, labelled_share=share)
+    for samples in (0, -3):
+        with pytest.raises(ConfigurationError, match=rf"samples={samples}: expected at least 1"):
+            SliceDataset(store, samples=samples)
+    for neighbours in (-1, 1.5):
+        with pytest.raises(ConfigurationError, match=rf"neighbours={neighbours}: expected a number of slices on each"):
+            SliceDataset(store, neighbours=neighbours)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no slice of the training cases has a label; check the masks"):
         SliceDataset(make_store(data, labelled=False), labelled_share=0.5)
 
@@ -242,6 +248,9 @@ def test_epoch_3_index_17_is_the_same_sample_after_a_restart_and_in_any_process(
     expected = described(dataset[17])
     for workers in (0, 1, 2, 3):
         assert described(samples_of(dataset, workers)[17]) == expected
+    threads = ThreadDataLoader(dataset, 4, num_workers=3, use_thread_workers=True, collate_fn=itself)
+    found = [sample for batch in threads for sample in batch]
+    assert [described(sample) for sample in found] == [described(dataset[i]) for i in range(40)]
     for rank in range(2):  # as two processes would load it
         sampler = DistributedSampler(dataset, shuffle=True, num_replicas=2, rank=rank, even_divisible=True)
         sampler.set_epoch(3)

@@ -53,8 +53,8 @@ def example() -> list[np.ndarray]:
     return [rng.integers(0, 60, (1, 9, 8)).astype(np.int16), rng.normal(size=(1, 9, 8)).astype(np.float32)]
 
 
-def damages(size: int) -> list[tuple[str, Callable[[bytes], bytes]]]:
-    rng = np.random.default_rng(1)
+def damages(size: int, seed: int) -> list[tuple[str, Callable[[bytes], bytes]]]:
+    rng = np.random.default_rng(seed)
     cuts = sorted({0, 1, size - 1, size - 40, *rng.integers(0, size, 60).tolist()})
     found: list[tuple[str, Callable[[bytes], bytes]]] = [(f"cut at {n}", lambda data, n=n: data[:n]) for n in cuts]
     for place in range(size):
@@ -68,11 +68,13 @@ def damages(size: int) -> list[tuple[str, Callable[[bytes], bytes]]]:
     return found
 
 
-def test_every_flipped_byte_and_truncation_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_flipped_byte_and_truncation_is_noticed(seed: int, tmp_path: Path) -> None:
     arrays, path = example(), tmp_path / "x.slices"
     write(path, arrays)
     data = path.read_bytes()
-    tried = damages(len(data))
+    tried = damages(len(data), seed)
+    print("seed", seed, "damages", len(tried))
     for number, (what, damage) in enumerate(tried):
         damaged = tmp_path / f"{number}.slices"  # files that are open are not opened again
         damaged.write_bytes(damage(data))

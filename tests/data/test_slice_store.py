@@ -286,13 +286,24 @@ def test_all_cases_that_cannot_be_stored_are_named_and_the_others_are_stored(tmp
     assert_equal(SliceStore([items[0], items[2]], tmp_path / "store", progress=False), [items[0], items[2]])
 
 
-def test_voxels_that_are_not_finite_may_be_filled(tmp_path: Path) -> None:
+def test_voxels_that_are_not_finite_may_be_filled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     image = np.ones((6, 5, 4), np.float32)
     image[1, 2, 3] = np.nan
     item = {"image": str(write_volume(tmp_path / "n.nii.gz", image, np.eye(4))), "case": "n"}
     whole = SliceStore([item], tmp_path / "store", fill=-5, progress=False)[0]["image"]
     assert int((whole == -5).sum()) == 1
     assert int((whole == 1).sum()) == 119
+    assert f"{item['image']}: 1 voxels are not finite; they were set to -5" in caplog.text
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    item = write_case(tmp_path)
+    for _ in range(2):  # whether or not the case was stored
+        Path(item["label"]).rename(tmp_path / "aside")
+        with pytest.raises(InputError, match=r"a_mask\.nii\.gz: there is no such file; check dataset_dir"):
+            SliceStore([item], tmp_path / "store", progress=False)
+        (tmp_path / "aside").rename(item["label"])
+        SliceStore([item], tmp_path / "store", progress=False)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damaged files: each flipped byte and each truncation is an error that names the file, or changes no voxel.
 
+Files of the slice store have checksums throughout; a damaged one is an error, or is built again from its sources.
+
 Formats without checksums (plain NIfTI, NumPy, DICOM, JPEG, ...) cannot show that a voxel was changed; there, what reads
 with other voxels must at least be noticed by the digests that the slice store and ``check`` keep of their sources.
 """
@@ -20,6 +22,7 @@ from dicom_files import write_series
 from monai.data import MetaTensor
 from PIL import Image
 
+from monai_dino.data import SliceStore
 from monai_dino.data.reading import read_volume
 from monai_dino.data.sources import file_digest, stamp, unchanged
 from monai_dino.errors import InputError
@@ -138,3 +141,38 @@ def test_every_change_is_noticed_by_the_digest_where_there_are_none(kind: str, s
     print(kind, seed, result)
     assert result["errors"] + result["harmless"] + len(result["changed"]) == result["tried"] > 100
     assert [what for what in result["changed"] if what.startswith("cut")] == []  # that shows in every format
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_change_of_a_stored_case_is_silent(seed: int, tmp_path: Path) -> None:
+    """Image, mask, table of levels and index: whoever has the store open, and whoever opens it, learns of it."""
+    mask = np.random.default_rng(6).integers(0, 3, VOLUME.shape).astype(np.uint8)
+    nib.save(nib.Nifti1Image(VOLUME.astype(np.float32) / 4, AFFINE), tmp_path / "x.nii.gz")
+    nib.save(nib.Nifti1Image(mask, AFFINE), tmp_path / "m.nii.gz")
+    item = {"image": str(tmp_path / "x.nii.gz"), "label": str(tmp_path / "m.nii.gz"), "case": "x"}
+
+    def opened() -> SliceStore:
+        return SliceStore([item], tmp_path / "store", num_workers=1, progress=False)
+
+    def found(store: SliceStore) -> tuple[bytes, ...] | None:
+        try:
+            case = store[0]
+        except InputError as error:
+            assert str(path) in str(error)  # noqa: PT017
+            return None
+        return tuple(case[key].numpy().tobytes() for key in ("image", "label"))
+
+    path, whole = opened().stored[0].path, found(opened())
+    data, result = path.read_bytes(), {"tried": 0, "errors": 0, "built again": 0}
+    for what, damaged in damages(data, seed, most=250):
+        path.write_bytes(data)
+        before = opened()
+        path.write_bytes(damaged)
+        assert found(before) in (None, whole), what
+        after = found(opened())
+        assert after in (None, whole), what
+        result["tried"] += 1
+        result["errors" if after is None else "built again"] += 1
+    print("slices", seed, result)
+    assert result["tried"] > 250
+    assert min(result.values()) > 0

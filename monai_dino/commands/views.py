@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["add_parser"]
 
 _DESCRIPTION = """\
-Draws slices of the cases of a datalist, each with the boxes of its views and the views themselves, into one picture.
+Draws slices of the cases of a datalist, as they are and with the boxes of their views, and the views, into one picture.
 Blue boxes are global views, yellow ones local, orange ones are guided by the label, whose drawn pixel is a dot.
 """
 

@@ -94,6 +94,9 @@ from monai_dino.transforms.parametric import (
 )
 from monai_dino.transforms.per_image import (
     RandPerImage,
+    RandPerImageD,
+    RandPerImaged,
+    RandPerImageDict,
 )
 from monai_dino.transforms.plane import (
     OrientToPlaneD,
@@ -156,6 +159,7 @@ from monai_dino.transforms.us import (
     RandTimeGaind,
     RandTimeGainDict,
     Sector,
+    SectorMask,
     SectorMaskD,
     SectorMaskd,
     SectorMaskDict,
@@ -230,6 +234,9 @@ __all__ = [
     "RandParametric",
     "RandParametricd",
     "RandPerImage",
+    "RandPerImageD",
+    "RandPerImageDict",
+    "RandPerImaged",
     "RandQuantumNoise",
     "RandQuantumNoiseD",
     "RandQuantumNoiseDict",
@@ -276,6 +283,7 @@ __all__ = [
     "ScaleIntensityByModalityDict",
     "ScaleIntensityByModalityd",
     "Sector",
+    "SectorMask",
     "SectorMaskD",
     "SectorMaskDict",
     "SectorMaskd",

@@ -99,13 +99,19 @@ class BatchedViews:
             ``index``, where the items have them.
 
         Raises:
-            InputError: when a slice is empty, not 2-D, or has pixels that are not finite, or when a key is missing.
+            InputError: when a slice is empty, not 2-D, or has pixels that are not finite; when a key is missing, or the
+                items differ in their keys or channels; when there are no items.
         """
+        if not items:
+            raise InputError("BatchedViews: there are no items")
+        found = [[key for key in self.crop.keys if key in item] for item in items]
+        if any(keys != found[0] for keys in found):
+            raise InputError(f"BatchedViews: all items want the same keys, they have {found}")
         drawn = [self._draw(item) for item in items]
         batch: dict[str, Any] = {key: [item[key] for item in items] for key in ("case", "index") if key in items[0]}
         batch["geometry"] = {}
         for key, mode in zip(self.crop.keys, self.crop.mode, strict=True):
-            if all(key in item for item in items) or not self.crop.allow_missing_keys:
+            if key in found[0]:
                 self._cut(batch, str(key), mode, items, [plans for plans, _ in drawn])
         for number, step in enumerate(self.steps):
             if isinstance(step, RandBlockMaskd):
@@ -126,7 +132,7 @@ class BatchedViews:
         for step in self.steps:
             made = {}
             if not isinstance(step, RandBlockMaskd):
-                made = {str(key): step.transform.draw(rng, counts[str(key)]) for key in step.keys if key in counts}
+                made = {key: step.transform.draw(rng, counts[key]) for key in _present(step, counts)}
             steps.append(made)
         return plans, steps
 
@@ -139,6 +145,8 @@ class BatchedViews:
         drawn: Sequence[Mapping[str, CropPlan]],
     ) -> None:
         images = [self._image(item[key], mode) for item in items]
+        if len({image.shape[0] for image in images}) > 1:
+            raise InputError(f"BatchedViews: {key} has {[image.shape[0] for image in images]} channels; want the same")
         affines = [item[key].affine if isinstance(item[key], MetaTensor) else np.eye(4) for item in items]
         for name in drawn[0]:
             plans = [plans[name] for plans in drawn]
@@ -166,7 +174,18 @@ class BatchedViews:
     def _mask(self, batch: dict[str, Any], step: RandBlockMaskd, items: Sequence[Mapping[Any, Any]]) -> None:
         seeds = [item[SEED_KEY] for item in items if SEED_KEY in item]
         rng = np.random.RandomState(np.random.SFC64(seeds)) if seeds else step.transform.R
+        present = _present(step, batch)
         for key, mask_key in zip(step.keys, step.mask_key, strict=True):
+            if str(key) not in present:
+                continue
             n, views, _, height, width = batch[str(key)].shape
             masks = torch.from_numpy(step.transform.draw(rng, n * views, (height, width)))
             batch[mask_key] = masks.unflatten(0, (n, views)).to(batch[str(key)].device)
+
+
+def _present(step: RandEachViewd | RandBlockMaskd, stacks: Mapping[str, Any]) -> list[str]:
+    """The keys of a step that have a stack."""
+    missing = [str(key) for key in step.keys if key not in stacks]
+    if missing and not step.allow_missing_keys:
+        raise InputError(f"BatchedViews: {type(step).__name__} wants {missing}, there is no such stack")
+    return [str(key) for key in step.keys if key in stacks]

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from monai.data import MetaTensor
 
 from monai_dino.errors import InputError
 
-__all__ = ["as_float", "like", "require_finite"]
+__all__ = ["as_float", "like", "require_finite", "require_image"]
 
 
 def as_float(image: torch.Tensor) -> torch.Tensor:
@@ -39,6 +41,24 @@ def like(image: torch.Tensor, changed: torch.Tensor) -> torch.Tensor:
     return copied
 
 
+def require_image(shape: Sequence[int], who: str, spatial_dims: tuple[int, ...] = (2,)) -> None:
+    """Refuses shapes that are none of an image.
+
+    Args:
+        shape: of a channel-first image.
+        who: name of the transform.
+        spatial_dims: numbers of spatial dimensions that it takes.
+
+    Raises:
+        InputError: when the image is empty, or has other dimensions.
+    """
+    if len(shape) - 1 not in spatial_dims:
+        wanted = " or ".join(f"{d}-D" for d in spatial_dims)
+        raise InputError(f"{who}: expected a channel-first {wanted} image, got shape {tuple(shape)}")
+    if not all(shape):
+        raise InputError(f"{who}: the image is empty, shape {tuple(shape)}")
+
+
 def require_finite(image: torch.Tensor, who: str, spatial_dims: tuple[int, ...] = (2,)) -> None:
     """Refuses images that cannot be transformed.
 
@@ -50,11 +70,7 @@ def require_finite(image: torch.Tensor, who: str, spatial_dims: tuple[int, ...] 
     Raises:
         InputError: when the image is empty, has other dimensions, or pixels that are not finite.
     """
-    if image.ndim - 1 not in spatial_dims:
-        wanted = " or ".join(f"{d}-D" for d in spatial_dims)
-        raise InputError(f"{who}: expected a channel-first {wanted} image, got shape {tuple(image.shape)}")
-    if not image.numel():
-        raise InputError(f"{who}: the image is empty, shape {tuple(image.shape)}")
+    require_image(image.shape, who, spatial_dims)
     values = image.as_subclass(torch.Tensor)
     if not values.sum().isfinite() and not values.isfinite().all():  # a sum may overflow, and is four times faster
         raise InputError(

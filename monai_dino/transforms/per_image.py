@@ -8,10 +8,10 @@ import torch
 from monai.transforms import RandomizableTransform
 from monai.utils import convert_to_tensor
 
-from monai_dino.transforms.parametric import Parameters, RandParametric
+from monai_dino.transforms.parametric import Parameters, RandParametric, RandParametricd
 from monai_dino.transforms.ranges import draw_seeds
 
-__all__ = ["RandPerImage"]
+__all__ = ["RandPerImage", "RandPerImageD", "RandPerImageDict", "RandPerImaged"]
 
 
 class RandPerImage(RandParametric):
@@ -54,3 +54,12 @@ class RandPerImage(RandParametric):
             self.transform.set_random_state(seed=seed)
             row.copy_(convert_to_tensor(self.transform(image), track_meta=False))
         return changed if self.limits is None else changed.clamp_(*self.limits)
+
+
+class RandPerImaged(RandParametricd):
+    """Dictionary form of :class:`RandPerImage`: one seed is drawn and shared by all keys."""
+
+    transform_type = RandPerImage
+
+
+RandPerImageD = RandPerImageDict = RandPerImaged

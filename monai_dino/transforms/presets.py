@@ -27,6 +27,7 @@ from monai_dino.transforms.us import (
     RandDepthAttenuation,
     RandHaze,
     RandReverberation,
+    RandSectorCropd,
     RandSpeckle,
     RandTimeGain,
 )
@@ -47,6 +48,7 @@ def medical_views(
     blur: Literal["paper", "released"] = "paper",
     artefacts: bool = True,
     window: Sequence[float] | None = None,
+    sector_key: str | None = None,
     **changes: Any,
 ) -> Compose:
     """The transforms that make the views of a slice, for self-supervised learning.
@@ -72,8 +74,11 @@ def medical_views(
         blur: ``paper``, or ``released`` for the probabilities of DINOv2's code, which are inverted.
         artefacts: whether the modality's artefacts are added; Table 3 alone otherwise.
         window: of CT in HU, soft tissue by default.
+        sector_key: key of the insonified sector of ultrasound (:class:`SectorMaskd`), in which the views then lie
+            (:class:`RandSectorCropd`).
         **changes: fields of :class:`~monai_dino.transforms.crops.ViewSet`, such as ``global_size``, and with a
-            ``label_key`` arguments of :class:`RandLabelGuidedCrop`.
+            ``label_key`` arguments of :class:`RandLabelGuidedCrop`, with a ``sector_key`` of :class:`RandSectorCrop`;
+            ``None`` leaves one out.
 
     Returns:
         Transforms that take an item with a slice, and that :class:`BatchedViews` takes.
@@ -89,13 +94,12 @@ def medical_views(
         raise ConfigurationError(f"blur: unknown {blur!r}, expected paper or released")
     if window is not None and modality != "ct":
         raise ConfigurationError(f"window: is of CT alone, not of {modality!r}; scale the slices before")
+    if sector_key is not None and (modality != "us" or label_key is not None):
+        raise ConfigurationError("sector_key: is of ultrasound alone, and not together with a label_key")
+    changes = {name: value for name, value in changes.items() if value is not None}
     if modality == "us":
         changes = {"flip_prob": (0.0, view_set(recipe).flip_prob[1])} | changes
-    crop = (
-        RandMultiCropd(key, recipe, **changes)
-        if label_key is None
-        else RandLabelGuidedCropd(key, recipe, label_key, **changes)
-    )
+    crop = _crop(key, recipe, label_key, sector_key, changes)
     views = crop.transform.views
     first, other, local = _BLUR[blur]
     make = _grey_values(modality, artefacts, window)
@@ -107,6 +111,16 @@ def medical_views(
     if patch_size is not None:
         steps.append(RandBlockMaskd(f"{key}_global", patch_size))
     return Compose(steps)
+
+
+def _crop(
+    key: str, recipe: str, label_key: str | None, sector_key: str | None, changes: dict[str, Any]
+) -> RandMultiCropd:
+    if label_key is not None:
+        return RandLabelGuidedCropd(key, recipe, label_key, **changes)
+    if sector_key is not None:
+        return RandSectorCropd(key, recipe, sector_key, **changes)
+    return RandMultiCropd(key, recipe, **changes)
 
 
 def _grey_values(

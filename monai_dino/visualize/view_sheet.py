@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from monai_dino.visualize.overlay import COLOURS
 
-__all__ = ["view_sheet"]
+__all__ = ["view_sheet", "view_strip"]
 
 _TILE = 192  # pixels of a tile's height; local views have half of it
 _GAP = 4
@@ -23,7 +23,7 @@ _BOXES = {"global": COLOURS[1], "local": COLOURS[3]}
 def view_sheet(
     image: torch.Tensor, views: Mapping[str, torch.Tensor], geometry: Mapping[str, Mapping[str, Any]]
 ) -> np.ndarray:
-    """Draws a slice with the boxes of its views, and the views beside it, framed in the colours of their boxes.
+    """Draws a slice, the slice with the boxes of its views, and the views, framed in the colours of their boxes.
 
     Boxes of global views are blue, of local ones yellow, of those that a label guides orange, with a dot on the pixel
     they were drawn for.
@@ -36,10 +36,8 @@ def view_sheet(
     Returns:
         Picture, uint8, shape (height, width, 3).
     """
-    strips = [_slice(image, geometry)]
-    strips += [
-        _strip(views[name], geometry[name], _BOXES[name], _TILE if name == "global" else _TILE // 2) for name in views
-    ]
+    strips = [_slice(image, {}), _slice(image, geometry)]
+    strips += [view_strip(views[name], geometry[name]["crop_class"], name) for name in views]
     height = max(strip.shape[0] for strip in strips)
     padded = [np.pad(s, ((0, height - s.shape[0]), (0, _GAP), (0, 0)), constant_values=255) for s in strips]
     return np.concatenate(padded, axis=1)
@@ -61,11 +59,21 @@ def _slice(image: torch.Tensor, geometry: Mapping[str, Mapping[str, Any]]) -> np
     return np.asarray(picture)
 
 
-def _strip(stack: torch.Tensor, drawn: Mapping[str, Any], colour: tuple[float, ...], size: int) -> np.ndarray:
-    """Views below each other, in columns as high as the slice."""
+def view_strip(stack: torch.Tensor, classes: Iterable[int], name: str) -> np.ndarray:
+    """Draws views in columns of one height, global ones side by side, local ones two and two below each other.
+
+    Args:
+        stack: views in [0, 1], shape (V, C, h, w).
+        classes: ``crop_class`` of each.
+        name: ``global`` or ``local``.
+
+    Returns:
+        Picture, uint8, shape (height, width, 3).
+    """
+    colour, size = _BOXES[name], _TILE if name == "global" else _TILE // 2
     rows = _TILE // size
     tiles = []
-    for view, number in zip(stack, drawn["crop_class"], strict=True):
+    for view, number in zip(stack, classes, strict=True):
         picture = _picture(view, (size, size))
         guided = number > 0 and rows > 1
         ImageDraw.Draw(picture).rectangle([0, 0, size - 1, size - 1], outline=_rgb(_GUIDED if guided else colour))

@@ -120,3 +120,26 @@ def test_wrong_items_are_named() -> None:
         make([{"a": 1}])
     with pytest.raises(InputError, match="not finite"):
         make([{"image": torch.full((1, 9, 9), torch.nan)}])
+    with pytest.raises(InputError, match="no items"):
+        make([])
+    with pytest.raises(InputError, match=r"image has \[1, 2\] channels"):
+        make([{"image": torch.rand(1, 9, 9)}, {"image": torch.rand(2, 9, 9)}])
+
+
+def test_missing_keys_are_missing_in_all_items_or_in_none() -> None:
+    steps = [
+        RandMultiCropd("image", allow_missing_keys=True, **SMALL),
+        RandEachViewd("image_global", [], allow_missing_keys=True),
+        RandBlockMaskd("image_global", 7, allow_missing_keys=True),
+    ]
+    make = BatchedViews(Compose(steps))
+    assert set(make([{"a": 1}])) == {"geometry"}
+    with pytest.raises(InputError, match=r"\[\['image'\], \[\]\]"):
+        make([{"image": torch.rand(1, 9, 9)}, {"a": 1}])
+
+
+@pytest.mark.parametrize("step", [RandEachViewd("img_global", []), RandBlockMaskd("img_global", 7)])
+def test_a_step_of_a_stack_that_is_not_made_is_named(step: Any) -> None:
+    make = BatchedViews(Compose([RandMultiCropd("image", **SMALL), step]))
+    with pytest.raises(InputError, match=rf"{type(step).__name__} wants \['img_global'\]"):
+        make([{"image": torch.rand(1, 9, 9)}])

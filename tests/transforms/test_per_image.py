@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from monai.transforms import RandGaussianNoise, RandGibbsNoise
 
-from monai_dino.transforms import RandPerImage
+from monai_dino.transforms import RandPerImage, RandPerImaged
 
 
 def test_each_image_is_what_monai_makes_of_it_with_its_seed() -> None:
@@ -23,3 +23,10 @@ def test_each_image_is_what_monai_makes_of_it_with_its_seed() -> None:
 def test_limits_clip() -> None:
     found = RandPerImage(RandGaussianNoise(prob=1.0, std=5.0), limits=(0.2, 0.4))(torch.rand(1, 8, 8))
     assert (found.min(), found.max()) == (torch.tensor(0.2), torch.tensor(0.4))
+
+
+def test_dictionary_form_draws_one_seed_for_all_keys() -> None:
+    x = torch.rand(1, 8, 8)
+    found = RandPerImaged(["a", "b"], RandGaussianNoise(prob=1.0, std=0.3)).set_random_state(0)({"a": x, "b": x})
+    assert torch.equal(found["a"], found["b"])
+    assert not torch.equal(torch.as_tensor(found["a"]), x)

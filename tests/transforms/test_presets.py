@@ -18,6 +18,7 @@ from monai_dino.transforms import (
     RandGaussianBlur,
     RandGrayscale,
     RandLabelGuidedCropd,
+    RandSectorCropd,
     RandSolarize,
     medical_views,
 )
@@ -80,6 +81,16 @@ def test_a_label_guides() -> None:
     crop = medical_views("ct", label_key="organs", guided_count=3, class_ratios={"1": 1}).transforms[0]
     assert isinstance(crop, RandLabelGuidedCropd)
     assert (crop.label_key, crop.transform.guided_count) == ("organs", 3)
+
+
+def test_views_lie_in_the_sector_of_ultrasound() -> None:
+    crop = medical_views("us", "dinov3", sector_key="fan", least_share=0.6).transforms[0]
+    assert isinstance(crop, RandSectorCropd)
+    assert (crop.label_key, crop.transform.least_share) == ("fan", 0.6)
+    assert crop.transform.views.flip_prob == (0.0, 0.0)
+    for wrong in ({"modality": "mr"}, {"modality": "us", "label_key": "label"}):
+        with pytest.raises(ConfigurationError, match="sector_key"):
+            medical_views(**wrong, sector_key="fan")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

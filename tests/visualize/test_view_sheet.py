@@ -20,15 +20,16 @@ def test_the_slice_comes_first_then_the_views() -> None:
     found = RandMultiCrop("dinov2", local_count=3)(image)
     sheet = view_sheet(image, found, {name: stack.meta for name, stack in found.items()})
     assert sheet.dtype == np.uint8
-    # A slice of 192 and two global views beside it, then two columns of two local views, one of which is empty.
-    assert sheet.shape == (192, 196 + 2 * 196 + 4 + 2 * 100 + 4, 3)
+    # The slice of 192 twice and two global views beside it, then two columns of two local views, one of which is empty.
+    assert sheet.shape == (192, 2 * 196 + 2 * 196 + 4 + 2 * 100 + 4, 3)
+    assert np.array_equal(sheet[:, :192], np.zeros((192, 192, 3)))
 
 
 def test_a_box_is_drawn_around_what_a_view_shows() -> None:
     image = torch.zeros(1, 192, 192)
     box = np.array([[20, 40, 100, 60]])
     none = {"crop_box": box, "crop_center": np.array([[-1, -1]]), "crop_class": np.array([-1])}
-    sheet = view_sheet(image, {"global": torch.zeros(1, 1, 8, 8)}, {"global": none})[:, :192]
+    sheet = view_sheet(image, {"global": torch.zeros(1, 1, 8, 8)}, {"global": none})[:, 196:388]
     rows, columns = np.nonzero(painted(sheet, COLOURS[1]))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 119, 40, 99)
 
@@ -39,7 +40,7 @@ def test_guided_views_have_a_dot_on_their_pixel() -> None:
     crop = RandLabelGuidedCrop("dino-mx", local_count=1, guided_count=1, local_scale=(0.1, 0.1)).set_random_state(0)
     found = crop(image, label)
     sheet = view_sheet(image, found, {name: stack.meta for name, stack in found.items()})
-    assert painted(sheet, COLOURS[4])[149:153, 29:33].any()
+    assert painted(sheet, COLOURS[4])[149:153, 225:229].any()
 
 
 def test_colour_stays_colour() -> None:

@@ -17,7 +17,7 @@ from monai_dino.errors import ConfigurationError, InputError
 from monai_dino.transforms.crops.boxes import box_sizes, boxes_anywhere
 from monai_dino.transforms.crops.crop_plan import CropPlan, cut_views
 from monai_dino.transforms.crops.view_sets import view_set
-from monai_dino.transforms.images import as_float, require_finite
+from monai_dino.transforms.images import as_float, require_finite, require_image
 from monai_dino.transforms.rand_dictionary import RandDictionary
 
 __all__ = ["RandMultiCrop", "RandMultiCropD", "RandMultiCropDict", "RandMultiCropd"]
@@ -192,9 +192,12 @@ class RandMultiCropd(RandDictionary):
             ``global`` and, where there are local views, ``local``; nothing for an item without slices.
 
         Raises:
-            InputError: when slices and label differ in shape.
+            InputError: when a slice is empty or not 2-D, or when slices and label differ in shape.
         """
-        shapes = {str(key): tuple(item[key].shape[1:]) for key in self.key_iterator(dict(item))}
+        shapes = {}
+        for key in self.key_iterator(dict(item)):
+            require_image(item[key].shape, type(self).__name__)
+            shapes[str(key)] = tuple(item[key].shape[1:])
         if len(set(shapes.values())) > 1:
             raise InputError(f"{type(self).__name__}: slices that are cut alike must have one shape, got {shapes}")
         if not shapes:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from monai_dino.errors import ConfigurationError
@@ -83,9 +83,13 @@ def view_set(name: str = "dinov2", **changes: Any) -> ViewSet:
         The views.
 
     Raises:
-        ConfigurationError: for an unknown name, or values that cannot work.
+        ConfigurationError: for an unknown name or field, or values that cannot work.
     """
     if name not in VIEW_SETS:
         raise ConfigurationError(f"views: unknown {name!r}, expected one of {', '.join(VIEW_SETS)}")
+    known = [field.name for field in fields(ViewSet)]
+    unknown = sorted(set(changes) - set(known))
+    if unknown:
+        raise ConfigurationError(f"{', '.join(unknown)}: unknown, a view has {', '.join(known)}")
     given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in changes.items() if v is not None}
     return replace(VIEW_SETS[name], **given)

@@ -17,8 +17,9 @@ class RandQuantumNoise(RandParametric):
     """Adds to a CT in HU the quantum noise that a lower dose adds.
 
     Variance goes with the reciprocal of the dose, so the fraction d of the dose adds sigma^2 (1/d - 1). The noise has
-    the spectrum of filtered back projection. This is an approximation in the image: real noise also follows the
-    attenuation along each ray, is stronger in the middle of the body, and is Poisson's where photons are few.
+    the spectrum of filtered back projection (Riederer, Pelc and Chesler 1978, Phys Med Biol 23:446). This is an
+    approximation in the image: real noise also follows the attenuation along each ray, is stronger in the middle of the
+    body, and is Poisson's where photons are few.
 
     Args:
         prob: probability that an image is changed.

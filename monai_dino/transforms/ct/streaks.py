@@ -16,7 +16,8 @@ __all__ = ["RandStreaks", "RandStreaksD", "RandStreaksDict", "RandStreaksd"]
 class RandStreaks(RandParametric):
     """Adds streaks to a CT in HU, as rays through shoulders, hips or metal make them.
 
-    A few projections about one direction are noisy; filtered back projection smears them over the image.
+    A few projections about one direction are noisy, since few photons reach the detector; filtered back projection
+    smears them over the image (photon starvation; Barrett and Keat 2004, RadioGraphics 24:1679).
 
     Args:
         prob: probability that an image is changed.

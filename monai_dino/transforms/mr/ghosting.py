@@ -16,6 +16,9 @@ __all__ = ["RandMotionGhosting", "RandMotionGhostingD", "RandMotionGhostingDict"
 class RandMotionGhosting(RandParametric):
     """Adds the ghosts of a periodic motion along the phase-encoding axis to MR images, in k-space.
 
+    Each line of k-space is that of the object moved to where it was when the line was taken, so that copies of moving
+    edges appear along the axis (Wood and Henkelman 1985, Med Phys 12:143).
+
     Args:
         prob: probability that an image is changed.
         amplitude: range of the motion's amplitude in pixels.

@@ -24,6 +24,7 @@ from monai_dino.transforms.us.reverberation import (
 )
 from monai_dino.transforms.us.sector import (
     Sector,
+    SectorMask,
     SectorMaskD,
     SectorMaskd,
     SectorMaskDict,
@@ -95,6 +96,7 @@ __all__ = [
     "RandTimeGainDict",
     "RandTimeGaind",
     "Sector",
+    "SectorMask",
     "SectorMaskD",
     "SectorMaskDict",
     "SectorMaskd",

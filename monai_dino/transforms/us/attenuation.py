@@ -23,6 +23,7 @@ class RandDepthAttenuation(RandAlongBeams):
         prob: probability that an image is changed.
         loss: range of the loss at the greatest depth, in dB.
         apex: as in :class:`RandAlongBeams`.
+        column: as there.
 
     Raises:
         ConfigurationError: for values that cannot work.
@@ -33,8 +34,9 @@ class RandDepthAttenuation(RandAlongBeams):
         prob: float = 0.2,
         loss: float | tuple[float, float] = (3.0, 20.0),
         apex: float | tuple[float, float] = (-20.0, -0.5),
+        column: float | tuple[float, float] = (0.25, 0.75),
     ) -> None:
-        super().__init__(prob, apex)
+        super().__init__(prob, apex, column)
         self.loss = value_range("loss", loss, least=0.0)
 
     def draw_artefact(self, rng: np.random.RandomState, n: int) -> Parameters:

@@ -20,15 +20,23 @@ class RandAlongBeams(RandParametric):
     Args:
         prob: probability that an image is changed.
         apex: range of the row of the beams' origin, in heights of the image: -20 and less for parallel beams (linear
-            probe), -0.5 for a wide fan (curved and phased arrays). Its column is drawn in the middle half.
+            probe), -0.5 for a wide fan (curved and phased arrays).
+        column: range of the column of the beams' origin, in widths of the image, the middle half by default. Of a whole
+            frame both are known: ``apex`` and the size of :func:`find_sector`'s mask.
 
     Raises:
         ConfigurationError: for values that cannot work.
     """
 
-    def __init__(self, prob: float, apex: float | tuple[float, float]) -> None:
+    def __init__(
+        self,
+        prob: float,
+        apex: float | tuple[float, float],
+        column: float | tuple[float, float] = (0.25, 0.75),
+    ) -> None:
         super().__init__(prob)
         self.apex = value_range("apex", apex)
+        self.column = value_range("column", column)
         if self.apex[1] >= 0:
             raise ConfigurationError(f"apex={apex}: expected rows above the image, below 0")
 
@@ -55,5 +63,5 @@ class RandAlongBeams(RandParametric):
             ``apex`` and the artefact's parameters.
         """
         row = -log_uniform(rng, (-self.apex[1], -self.apex[0]), n)
-        apex = np.stack([row, rng.uniform(0.25, 0.75, size=n)], axis=1)
+        apex = np.stack([row, rng.uniform(*self.column, size=n)], axis=1)
         return {"apex": apex} | self.draw_artefact(rng, n)

@@ -16,13 +16,15 @@ __all__ = ["RandHaze", "RandHazeD", "RandHazeDict", "RandHazed"]
 class RandHaze(RandAlongBeams):
     """Lays over B-mode images in [0, 1] the veil of reverberation clutter between the probe and the body wall.
 
-    It fades with depth, as in Østvik et al. 2021 (IEEE Trans Med Imaging 40:1340); black stays black.
+    It fades with depth, as in Østvik et al. 2021 (IEEE Trans Med Imaging 40:1340). Black stays black where it lies
+    further from tissue than a twelfth of the image.
 
     Args:
         prob: probability that an image is changed.
         strength: range of the veil's grey value at the probe, 0 to 1.
         reach: range of the depth at which it has fallen to 1/e, as a share of the image's depth.
         apex: as in :class:`RandAlongBeams`.
+        column: as there.
 
     Raises:
         ConfigurationError: for values that cannot work.
@@ -34,8 +36,9 @@ class RandHaze(RandAlongBeams):
         strength: float | tuple[float, float] = (0.1, 0.5),
         reach: float | tuple[float, float] = (0.1, 0.4),
         apex: float | tuple[float, float] = (-20.0, -0.5),
+        column: float | tuple[float, float] = (0.25, 0.75),
     ) -> None:
-        super().__init__(prob, apex)
+        super().__init__(prob, apex, column)
         self.strength = value_range("strength", strength, least=0.0)
         self.reach = value_range("reach", reach, least=1e-3)
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
+from monai.transforms import MapTransform, Transform
 from monai.utils import convert_to_numpy
 from scipy.ndimage import binary_closing, binary_fill_holes, label
 from skimage.morphology import convex_hull_image
 
 from monai_dino.errors import ConfigurationError, InputError
 
-__all__ = ["Sector", "SectorMaskD", "SectorMaskDict", "SectorMaskd", "find_sector"]
+__all__ = ["Sector", "SectorMask", "SectorMaskD", "SectorMaskDict", "SectorMaskd", "find_sector"]
 
 _DARK = 0.015  # of the brightest: JPEG leaves a few grey values in what was black
 _UPRIGHT = 4.0  # degrees: edges of a linear probe's field are upright
@@ -54,8 +54,9 @@ def find_sector(image: NdarrayOrTensor, cine: bool = False) -> Sector:
 
     The largest connected part that is not black, without gaps of up to a hundredth of the frame, is the sector, with
     what touches it; text and scales that stand apart are left out. Its convex hull closes dark regions, such as shadows
-    at the border. Straight lines are fitted to the hull's left and right edge: where they are upright the sector is a
-    rectangle, else they meet in the apex of a fan.
+    at the border; a far field that is black from side to side cannot be told from the surround. Straight lines are
+    fitted to the hull's left and right edge: where they are upright the sector is a rectangle, else they meet in the
+    apex of a fan.
 
     Args:
         image: B-mode frame, any grey range from 0 for black, shape (H, W) or (C, H, W), whose channels are averaged.
@@ -96,7 +97,8 @@ def _hull(bright: np.ndarray) -> np.ndarray:
     if not count:
         return np.ones_like(bright)
     largest = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
-    return np.asarray(convex_hull_image(largest, offset_coordinates=False), dtype=bool)
+    slim = min(np.ptp(np.nonzero(largest), axis=1)) == 0  # a line of pixels has no hull but with their corners
+    return np.asarray(convex_hull_image(largest, offset_coordinates=slim), dtype=bool)
 
 
 def _edge(rows: np.ndarray, columns: np.ndarray, outward: int) -> tuple[float, float]:
@@ -114,8 +116,27 @@ def _edge(rows: np.ndarray, columns: np.ndarray, outward: int) -> tuple[float, f
     return float(slope), float(offset)
 
 
+class SectorMask(Transform):
+    """The mask of the insonified part of a B-mode frame, as :func:`find_sector` finds it."""
+
+    def __call__(self, img: NdarrayOrTensor) -> torch.Tensor:
+        """Finds the mask of one frame.
+
+        Args:
+            img: frame, shape (C, H, W).
+
+        Returns:
+            uint8, 0 and 1, shape (1, H, W), with the frame's affine where it has one.
+
+        Raises:
+            InputError: when the frame is empty, black, not finite, or not 2-D.
+        """
+        mask = torch.from_numpy(find_sector(img).mask.astype(np.uint8))[None]
+        return MetaTensor(mask, affine=img.affine) if isinstance(img, MetaTensor) else mask
+
+
 class SectorMaskd(MapTransform):
-    """Adds the mask of the insonified part of B-mode frames.
+    """Adds the mask of the insonified part of B-mode frames: dictionary form of :class:`SectorMask`.
 
     Args:
         keys: keys of the frames, shape (C, H, W).
@@ -129,6 +150,7 @@ class SectorMaskd(MapTransform):
     def __init__(self, keys: KeysCollection, mask_key: str = "sector", allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.mask_key = mask_key
+        self.transform = SectorMask()
         if len(self.keys) != 1:
             raise ConfigurationError(f"SectorMaskd: one frame has one sector, got keys {self.keys}")
 
@@ -143,9 +165,7 @@ class SectorMaskd(MapTransform):
         """
         item = dict(data)
         for key in self.key_iterator(item):
-            mask = torch.from_numpy(find_sector(item[key]).mask.astype(np.uint8))[None]
-            frame = item[key]
-            item[self.mask_key] = MetaTensor(mask, affine=frame.affine) if isinstance(frame, MetaTensor) else mask
+            item[self.mask_key] = self.transform(item[key])
         return item
 
 

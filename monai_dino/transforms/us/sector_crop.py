@@ -12,6 +12,7 @@ from monai_dino.errors import ConfigurationError
 from monai_dino.transforms.crops.boxes import box_sizes, boxes_anywhere
 from monai_dino.transforms.crops.crop_plan import CropPlan
 from monai_dino.transforms.crops.multi_crop import RandMultiCrop, RandMultiCropd
+from monai_dino.transforms.crops.view_sets import view_set
 
 __all__ = ["RandSectorCrop", "RandSectorCropD", "RandSectorCropDict", "RandSectorCropd"]
 
@@ -34,7 +35,7 @@ class RandSectorCrop(RandMultiCrop):
     """
 
     def __init__(self, views: str = "dino-mx", least_share: float = 0.7, **changes: Any) -> None:
-        super().__init__(views, **{"flip_prob": (0.0, 0.5)} | changes)
+        super().__init__(views, **{"flip_prob": (0.0, view_set(views).flip_prob[1])} | changes)
         if not 0 <= least_share <= 1:
             raise ConfigurationError(f"least_share={least_share}: expected a share from 0 to 1")
         self.least_share = least_share

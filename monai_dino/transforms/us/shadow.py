@@ -24,6 +24,7 @@ class RandAcousticShadow(RandAlongBeams):
         depth: range of the reflector's depth, from 0 at the probe to 1.
         width: range of the standard deviation across the beams, in widths of the image.
         apex: as in :class:`RandAlongBeams`.
+        column: as there.
 
     Raises:
         ConfigurationError: for values that cannot work.
@@ -36,8 +37,9 @@ class RandAcousticShadow(RandAlongBeams):
         depth: float | tuple[float, float] = (0.0, 0.6),
         width: float | tuple[float, float] = (0.05, 0.15),
         apex: float | tuple[float, float] = (-20.0, -0.5),
+        column: float | tuple[float, float] = (0.25, 0.75),
     ) -> None:
-        super().__init__(prob, apex)
+        super().__init__(prob, apex, column)
         self.loss = value_range("loss", loss, least=0.0)
         self.depth = value_range("depth", depth)
         self.width = value_range("width", width, least=1e-3)

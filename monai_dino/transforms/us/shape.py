@@ -23,8 +23,8 @@ __all__ = ["RandSectorShape", "RandSectorShapeD", "RandSectorShapeDict", "RandSe
 class RandSectorShape(RandAlongBeams):
     """Resamples B-mode images in [0, 1] through polar coordinates, so that the fan opens, closes, or grows in depth.
 
-    The fan-shape augmentation of ultrasound (as UltraAugment has it): the beams' origin stays, angles and depths are
-    stretched about it. What comes from outside the image is black.
+    The fan-shape augmentation of ultrasound (UltraAugment, Ramakers et al. 2024, CVPR Workshops): the beams' origin
+    stays, angles and depths are stretched about it. What comes from outside the image is black.
 
     Args:
         prob: probability that an image is changed.
@@ -32,6 +32,7 @@ class RandSectorShape(RandAlongBeams):
         depth: range of the factor of the depth, above 0.
         apex: as in :class:`RandAlongBeams`.
         mode: ``bilinear``, or ``nearest`` for labels.
+        column: as in :class:`RandAlongBeams`.
 
     Raises:
         ConfigurationError: for values that cannot work.
@@ -44,8 +45,9 @@ class RandSectorShape(RandAlongBeams):
         depth: float | tuple[float, float] = (0.85, 1.2),
         apex: float | tuple[float, float] = (-20.0, -0.5),
         mode: str = "bilinear",
+        column: float | tuple[float, float] = (0.25, 0.75),
     ) -> None:
-        super().__init__(prob, apex)
+        super().__init__(prob, apex, column)
         self.angle = value_range("angle", angle, least=1e-2)
         self.depth = value_range("depth", depth, least=1e-2)
         self.mode = mode

@@ -15,6 +15,8 @@ __all__ = ["RandSpeckle", "RandSpeckleD", "RandSpeckleDict", "RandSpeckled"]
 class RandSpeckle(RandParametric):
     """Adds speckle to B-mode images in [0, 1]: Rayleigh's, correlated, in the log-compressed domain.
 
+    Echoes of many scatterers in one resolution cell interfere (Wagner et al. 1983, IEEE Trans Sonics Ultrason 30:156).
+
     Args:
         prob: probability that an image is changed.
         strength: range of the share of fully developed speckle, 0 to 1; images have their own already.

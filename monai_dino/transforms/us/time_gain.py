@@ -16,13 +16,15 @@ __all__ = ["RandTimeGain", "RandTimeGainD", "RandTimeGainDict", "RandTimeGaind"]
 class RandTimeGain(RandAlongBeams):
     """Changes the time-gain compensation of B-mode images in [0, 1]: the sliders of the scanner, one for each depth.
 
-    Gains in dB are added to log-compressed grey values, straight between the sliders; 60 dB are black to white.
+    Gains in dB are added to log-compressed grey values, straight between the sliders; 60 dB are black to white (Szabo
+    2014, Diagnostic Ultrasound Imaging).
 
     Args:
         prob: probability that an image is changed.
         gain: range of each slider in dB.
         sliders: number of sliders; scanners have six to eight.
         apex: as in :class:`RandAlongBeams`.
+        column: as there.
 
     Raises:
         ConfigurationError: for values that cannot work.
@@ -34,8 +36,9 @@ class RandTimeGain(RandAlongBeams):
         gain: float | tuple[float, float] = (-6.0, 6.0),
         sliders: int = 8,
         apex: float | tuple[float, float] = (-20.0, -0.5),
+        column: float | tuple[float, float] = (0.25, 0.75),
     ) -> None:
-        super().__init__(prob, apex)
+        super().__init__(prob, apex, column)
         self.gain = value_range("gain", gain)
         self.sliders = int(value_range("sliders", sliders, least=1)[0])
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
@@ -16,6 +16,7 @@ from monai_dino.errors import ConfigurationError, InputError
 from monai_dino.transforms import RandBlockMask, RandBlockMaskd, block_mask
 
 
+@settings(deadline=None)
 @given(rows=st.integers(1, 20), columns=st.integers(1, 20), share=st.floats(0, 1), seed=st.integers(0, 50))
 def test_never_more_than_asked_for(rows: int, columns: int, share: float, seed: int) -> None:
     count = int(rows * columns * share)

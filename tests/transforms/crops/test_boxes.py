@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_dino.transforms.crops.boxes import box_sizes, boxes_about, boxes_anywhere, boxes_with
@@ -18,6 +18,7 @@ def inside(boxes: np.ndarray, shape: tuple[int, int]) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(shape=SHAPES, seed=st.integers(0, 100))
 def test_boxes_lie_in_the_image(shape: tuple[int, int], seed: int) -> None:
     rng = np.random.RandomState(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_dino.transforms.crops.geometry import view_affines, view_to_slice
@@ -14,6 +14,7 @@ from monai_dino.transforms.functional.resample import crop_resize
 AFFINE = np.array([[0, -0.8, 0, 40.0], [0.7, 0, 0.1, -20.0], [0, 0, 3.0, 5.0], [0, 0, 0, 1.0]])
 
 
+@settings(deadline=None)
 @given(
     top=st.integers(0, 20), left=st.integers(0, 20), height=st.integers(2, 20), width=st.integers(2, 20),
     flip=st.tuples(st.booleans(), st.booleans()),

@@ -25,7 +25,7 @@ def slices(height: int = 30, width: int = 40) -> torch.Tensor:
     return torch.rand(1, height, width, generator=torch.Generator().manual_seed(0))
 
 
-@settings(max_examples=25)
+@settings(deadline=None, max_examples=25)
 @given(height=st.integers(1, 60), width=st.integers(1, 60), views=st.sampled_from(sorted(VIEW_SETS)))
 def test_stacks_have_their_sizes_and_stay_in_the_range(height: int, width: int, views: str) -> None:
     x = slices(height, width)

@@ -38,3 +38,8 @@ def test_values_that_cannot_work_are_named(changes: dict[str, Any]) -> None:
 def test_an_unknown_paper_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"'dinov4'.*dino, dinov2"):
         view_set("dinov4")
+
+
+def test_an_unknown_field_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"size: unknown, a view has global_count"):
+        view_set("dino", size=3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import hsv2rgb, rgb2hsv
 
@@ -19,6 +19,7 @@ def images() -> torch.Tensor:
     return x
 
 
+@settings(deadline=None)
 @given(hue=st.floats(-0.5, 0.5))
 def test_hue_turns_as_in_hsv(hue: float) -> None:
     x = images()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_dino.transforms.functional.grey_values import additive_noise, brightness_contrast, solarize
@@ -17,6 +17,7 @@ def images(n: int = 2) -> torch.Tensor:
     return torch.rand(n, 1, 6, 5, generator=torch.Generator().manual_seed(0))
 
 
+@settings(deadline=None)
 @given(b=FACTORS, c=FACTORS)
 def test_brightness_then_contrast_about_the_mean(b: float, c: float) -> None:
     x = images()

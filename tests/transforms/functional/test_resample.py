@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_dino.transforms.functional.resample import crop_resize
@@ -39,6 +39,7 @@ def boxes(draw: st.DrawFn) -> tuple[int, int, int, int]:
     return draw(st.integers(0, 30 - height)), draw(st.integers(0, 40 - width)), height, width
 
 
+@settings(deadline=None)
 @given(box=boxes(), flip=st.tuples(st.booleans(), st.booleans()), size=st.sampled_from([(7, 9), (1, 5), (24, 31)]))
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 def test_a_view_is_the_product_with_two_filter_matrices(
@@ -60,6 +61,7 @@ def test_views_come_from_their_own_image_in_order() -> None:
     torch.testing.assert_close(views, torch.tensor([2.0, 1, 2])[:, None, None, None].expand(-1, 1, 4, 4))
 
 
+@settings(deadline=None)
 @given(box=boxes())
 def test_nearest_keeps_labels(box: tuple[int, int, int, int]) -> None:
     label = torch.randint(0, 60, (1, 30, 40), dtype=torch.int16, generator=torch.Generator().manual_seed(0))

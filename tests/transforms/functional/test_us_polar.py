@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_dino.transforms.functional.us_polar import reshape_sector
@@ -17,6 +17,7 @@ def one(value: float) -> torch.Tensor:
     return torch.tensor([value], dtype=torch.float64)
 
 
+@settings(deadline=None)
 @given(row=st.floats(-20, -0.2), column=st.floats(0.2, 0.8))
 def test_the_same_shape_is_the_same_image(row: float, column: float) -> None:
     x = torch.rand(1, 1, 13, 17, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_dino.errors import ConfigurationError
@@ -35,6 +35,7 @@ def test_ghosts_of_an_edge_are_spaced_by_the_cycles_along_the_axis(cycles: int, 
     assert min(abs(o - round(o)) for o in offsets) <= 1.0 / cycles
 
 
+@settings(deadline=None)
 @given(shift=st.integers(-3, 3))
 def test_a_constant_displacement_is_a_shift(shift: int) -> None:
     """Without cycles the object stays displaced, by A sin(phase)."""

@@ -27,6 +27,8 @@ def test_the_apex_lies_above_the_image() -> None:
     assert (apex[:, 0] >= -20).all()
     assert (apex[:, 0] <= -0.5).all()
     assert (np.abs(apex[:, 1] - 0.5) <= 0.25).all()
+    known = RandHaze(apex=-0.1, column=0.4).draw(np.random.RandomState(0), 5)["apex"]
+    np.testing.assert_allclose(known, [[-0.1, 0.4]] * 5)
     with pytest.raises(ConfigurationError, match="above the image"):
         RandHaze(apex=(-1.0, 0.5))
 

@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from monai_dino.errors import ConfigurationError, InputError
-from monai_dino.transforms import SectorMaskd, find_sector
+from monai_dino.transforms import SectorMask, SectorMaskd, find_sector
 
 
 def fan(apex: tuple[float, float], half: float, radii: tuple[float, float], tilt: float = 0.0) -> np.ndarray:
@@ -75,6 +75,8 @@ def test_the_mask_joins_the_item_on_the_frames_grid() -> None:
     assert found["sector"].shape == (1, 300, 400)
     assert found["sector"].dtype == torch.uint8
     np.testing.assert_allclose(found["sector"].affine, image.affine)
+    assert torch.equal(found["sector"], SectorMask()(image))
+    assert type(SectorMask()(image.numpy())) is torch.Tensor
     with pytest.raises(ConfigurationError, match="one frame"):
         SectorMaskd(["a", "b"])
 
@@ -98,9 +100,33 @@ def test_a_real_cine_has_the_sector_that_was_measured_by_hand() -> None:
 
 
 def test_real_breast_images_fill_their_frame(real_data: Path) -> None:
-    """Looked at: these are cut to the field of a linear probe."""
-    for path in sorted((real_data / "breast_us").rglob("*.jpg"))[:12]:
+    """Looked at, all of them: these are cut to the field of a linear probe."""
+    paths = sorted((real_data / "breast_us").rglob("*.jpg"))
+    assert len(paths) == 60
+    for path in paths:
         with Image.open(path) as picture:
             found = find_sector(np.asarray(picture.convert("L")))
         assert found.kind == "rectangle", path.name
-        assert found.area_fraction > 0.95, path.name
+        assert found.area_fraction > 0.99, path.name
+
+
+@pytest.mark.parametrize(
+    ("name", "black"),
+    [  # legs of the black triangles left and right above the fan, read off a grid, in pixels of 256
+        ("malignant (67).jpg", [(36, 96), (43, 135)]),
+        ("malignant (163).jpg", [(48, 106), (49, 107)]),
+    ],
+)
+def test_fans_of_real_breast_images_have_the_area_that_was_measured_by_hand(
+    name: str, black: list[tuple[int, int]], real_data: Path
+) -> None:
+    with Image.open(real_data / "breast_us_classes" / "malignant" / name) as picture:
+        found = find_sector(np.asarray(picture.convert("L")))
+    assert found.kind == "fan"
+    by_hand = 1 - sum(width * height / 2 for width, height in black) / 256**2
+    assert found.area_fraction == pytest.approx(by_hand, abs=0.03)  # a letter beside each fan touches it
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1)])
+def test_frames_of_one_pixels_width_are_whole(shape: tuple[int, int]) -> None:
+    assert find_sector(np.ones(shape)).area_fraction == 1.0

@@ -3,6 +3,7 @@
 
 from monai_dino.data.bag_dataset import BagDataset
 from monai_dino.data.case_dataset import CaseDataset
+from monai_dino.data.case_slices import CaseSlices, labelled_slices
 from monai_dino.data.cases import CheckClassd, CheckLabeld, LoadCased
 from monai_dino.data.datalist import load_splits, select_cases
 from monai_dino.data.datalist_file import (
@@ -18,16 +19,19 @@ from monai_dino.data.discovery import find_cases
 from monai_dino.data.reading import read_volume
 from monai_dino.data.slice_dataset import SliceDataset
 from monai_dino.data.slice_store import SliceStore
+from monai_dino.data.step_sampler import StepSampler
 from monai_dino.data.writing import check_output_dir, write_volume
 
 __all__ = [
     "BagDataset",
     "CaseDataset",
+    "CaseSlices",
     "CheckClassd",
     "CheckLabeld",
     "LoadCased",
     "SliceDataset",
     "SliceStore",
+    "StepSampler",
     "channels",
     "check_dicom_seg",
     "check_evaluation",
@@ -36,6 +40,7 @@ __all__ = [
     "find_cases",
     "find_datalist",
     "fingerprint",
+    "labelled_slices",
     "load_splits",
     "modality",
     "read_volume",

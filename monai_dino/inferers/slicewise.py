@@ -13,6 +13,7 @@ from monai.utils import convert_to_dst_type
 
 from monai_dino.errors import ConfigurationError
 from monai_dino.inferers.autocast import Precision, autocast, check_precision, finite
+from monai_dino.inferers.slices import slice_batches
 from monai_dino.networks.nets.build import resize_to
 
 __all__ = ["SliceOutput", "SlicewiseInferer"]
@@ -84,17 +85,15 @@ class SlicewiseInferer(Inferer):
         if inputs.ndim != 5:
             raise ConfigurationError(f"expected volumes of shape (B, C, H, W, D), got {tuple(inputs.shape)}")
         volumes = inputs.as_subclass(torch.Tensor)
-        depth = volumes.shape[-1]
         out: torch.Tensor | None = None
-        for start in range(0, depth, self.batch_size):
-            stop = min(start + self.batch_size, depth)
+        for which, slices in slice_batches(volumes, self.batch_size, self.neighbours):
             with autocast(self.precision, volumes.device):
-                logits = self._forward(self._slices(volumes, start, stop), network, *args, **kwargs)
+                logits = self._forward(slices, network, *args, **kwargs)
             reduced = self._reduce(finite(logits.float(), inputs))
-            part = reduced.unflatten(0, (volumes.shape[0], stop - start))  # (B, N, K, H, W)
+            part = reduced.unflatten(0, (volumes.shape[0], -1))  # (B, N, K, H, W)
             if out is None:
-                out = part.new_empty((part.shape[0], *part.shape[2:], depth))
-            out[..., start:stop] = part.movedim(1, -1)
+                out = part.new_empty((part.shape[0], *part.shape[2:], volumes.shape[-1]))
+            out[..., which] = part.movedim(1, -1)
         assert out is not None  # noqa: S101 - a volume has at least one slice
         result: torch.Tensor = convert_to_dst_type(out, inputs, dtype=out.dtype)[0]
         return result
@@ -109,15 +108,6 @@ class SlicewiseInferer(Inferer):
             slices, self.slice_size, self.batch_size, lambda window: network(window, *args, **kwargs), 0.5, "gaussian"
         )
         return torch.as_tensor(windows)
-
-    def _slices(self, volumes: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-        """The slices from ``start`` to ``stop`` as one batch, with their neighbours as channels."""
-        last = volumes.shape[-1] - 1
-        parts = []
-        for offset in range(-self.neighbours, self.neighbours + 1):
-            around = torch.arange(start + offset, stop + offset, device=volumes.device).clamp(0, last)
-            parts.append(volumes.index_select(-1, around))
-        return torch.cat(parts, dim=1).movedim(-1, 1).flatten(0, 1)
 
     def _reduce(self, logits: torch.Tensor) -> torch.Tensor:
         if self.output == "probabilities":

@@ -5,17 +5,26 @@ from monai_dino.networks.adaptation import adapt, count_parameters, load_adapter
 from monai_dino.networks.decoders import DECODERS
 from monai_dino.networks.encoders import ARCHITECTURES, DinoEncoder, EncoderOutput
 from monai_dino.networks.heads import ProjectionHead
-from monai_dino.networks.nets import DinoClassifier, DinoSegmenter, load_trained, require_pretrained
+from monai_dino.networks.nets import (
+    DinoClassifier,
+    DinoEmbedder,
+    DinoSegmenter,
+    adapted_encoder,
+    load_trained,
+    require_pretrained,
+)
 
 __all__ = [
     "ARCHITECTURES",
     "DECODERS",
     "DinoClassifier",
+    "DinoEmbedder",
     "DinoEncoder",
     "DinoSegmenter",
     "EncoderOutput",
     "ProjectionHead",
     "adapt",
+    "adapted_encoder",
     "count_parameters",
     "load_adapters",
     "load_trained",

@@ -77,8 +77,8 @@ def test_further_arguments_are_passed_on() -> None:
 
 
 def test_unknown_precision() -> None:
-    with pytest.raises(ConfigurationError, match="precision: unknown 'fp16', expected one of auto, fp32, bf16"):
-        AutocastInferer("fp16")(torch.ones(1), nn.Identity())  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="precision: unknown 'fp8', expected one of auto, fp32, bf16, fp16"):
+        AutocastInferer("fp8")(torch.ones(1), nn.Identity())  # type: ignore[arg-type]
 
 
 def test_fp32_holds_inside_another_context(network: nn.Module) -> None:

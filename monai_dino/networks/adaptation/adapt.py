@@ -94,6 +94,7 @@ def adapt(
         )
     _set_trainable(encoder, mode, freeze_blocks)
     encoder.frozen = mode == "frozen"
+    encoder.adaptation = {"mode": mode, "freeze_blocks": freeze_blocks} | given
     encoder.train(encoder.training)  # new adapters included
     return count_parameters(encoder)
 

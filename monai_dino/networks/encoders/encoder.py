@@ -80,6 +80,7 @@ class DinoEncoder(nn.Module):
         num_registers: number R of register tokens.
         augment_positions: whether rotary positions are rescaled at random while training, as in DINOv3 pretraining.
         frozen: whether the encoder stays in evaluation mode while the network around it trains.
+        adaptation: arguments of :func:`monai_dino.networks.adapt` as it was called last; empty before.
 
     Raises:
         ConfigurationError: for an unknown or missing architecture.
@@ -117,6 +118,7 @@ class DinoEncoder(nn.Module):
         self.num_registers: int = getattr(config, "num_register_tokens", 0)
         self.augment_positions = False
         self.frozen = False
+        self.adaptation: dict[str, Any] = {}
         if loaded is not None:
             conv = self.layout.patch_conv
             load_backbone(self.backbone, loaded, conv, in_channels, image_mean, image_std)
@@ -162,12 +164,10 @@ class DinoEncoder(nn.Module):
         Raises:
             ConfigurationError: when the images or the mask have another shape.
         """
-        tokens, rope, grid = self._embed(x, patch_mask)
+        tokens, rope, grid = self.embed(x, patch_mask)
         for block in self.blocks:
             tokens = block(tokens, **rope)
-        tokens = self.norm(tokens)
-        first = 1 + self.num_registers
-        return EncoderOutput(tokens[:, 0], tokens[:, 1:first], tokens[:, first:], grid)
+        return self.output(tokens, grid)
 
     def intermediate(self, x: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:
         """Maps of patch tokens after chosen blocks.
@@ -185,7 +185,7 @@ class DinoEncoder(nn.Module):
         if any(not -self.num_blocks <= b < self.num_blocks for b in blocks):
             raise ConfigurationError(f"blocks {list(blocks)}: the encoder has blocks 0 to {self.num_blocks - 1}")
         wanted = [b % self.num_blocks for b in blocks]
-        tokens, rope, (height, width) = self._embed(x, None)
+        tokens, rope, (height, width) = self.embed(x)
         kept = {}
         for index, block in enumerate(self.blocks[: max(wanted) + 1]):
             tokens = block(tokens, **rope)
@@ -207,9 +207,21 @@ class DinoEncoder(nn.Module):
         """
         export_backbone(self.backbone, Path(folder))
 
-    def _embed(
-        self, x: torch.Tensor, patch_mask: torch.Tensor | None
+    def embed(
+        self, x: torch.Tensor, patch_mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, dict[str, Any], tuple[int, int]]:
+        """Makes the tokens that go into the first block.
+
+        Args:
+            x: images in [0, 1], shape (B, in_channels, H, W).
+            patch_mask: boolean, shape (B, h * w); True patches are replaced by the mask token.
+
+        Returns:
+            Tokens, shape (B, 1 + R + h * w, D); further arguments of the blocks; and the grid of patches, (h, w).
+
+        Raises:
+            ConfigurationError: when the images or the mask have another shape.
+        """
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ConfigurationError(f"encoder: expected images (B, {self.in_channels}, H, W), got {tuple(x.shape)}")
         x = pad_to_multiple(x, self.patch_size)
@@ -237,3 +249,17 @@ class DinoEncoder(nn.Module):
         if self.num_registers:
             parts.insert(1, embeddings.register_tokens.expand(x.shape[0], -1, -1))
         return torch.cat(parts, dim=1), rope, (grid.shape[-2], grid.shape[-1])
+
+    def output(self, tokens: torch.Tensor, grid: tuple[int, int]) -> EncoderOutput:
+        """Applies the final norm and takes the tokens apart.
+
+        Args:
+            tokens: after the last block, shape (B, 1 + R + h * w, D).
+            grid: rows and columns of patches.
+
+        Returns:
+            The class, register and patch tokens.
+        """
+        tokens = self.norm(tokens)
+        first = 1 + self.num_registers
+        return EncoderOutput(tokens[:, 0], tokens[:, 1:first], tokens[:, first:], grid)

@@ -20,6 +20,7 @@ class FamilyLayout:
         blocks: the list of transformer blocks.
         norm: the final layer norm.
         rope: the module that makes rotary positions; empty where positions are a table.
+        block_norms: the layer norms of a block, before its attention and before its MLP.
         position_offset: offset of the scale factor in the resampling of the position table.
         position_antialias: whether that resampling is antialiased.
     """
@@ -28,6 +29,7 @@ class FamilyLayout:
     blocks: str
     norm: str
     rope: str = ""
+    block_norms: tuple[str, str] = ("norm1", "norm2")
     position_offset: float = 0.1
     position_antialias: bool = False
 
@@ -40,7 +42,7 @@ class FamilyLayout:
 _PROJECTION = "embeddings.patch_embeddings.projection"
 
 FAMILY_LAYOUTS: dict[str, FamilyLayout] = {
-    "vit": FamilyLayout(_PROJECTION, "layers", "layernorm"),
+    "vit": FamilyLayout(_PROJECTION, "layers", "layernorm", block_norms=("layernorm_before", "layernorm_after")),
     "dinov2": FamilyLayout(_PROJECTION, "encoder.layer", "layernorm"),
     "dinov2_with_registers": FamilyLayout(
         _PROJECTION, "encoder.layer", "layernorm", position_offset=0.0, position_antialias=True

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slices of every case in order, each with its case, patient and class: what features are evaluated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.transforms import Compose, Resized
+from torch.utils.data import Dataset
+
+from monai_dino.data import datalist_file
+from monai_dino.data.case_dataset import naming_case
+from monai_dino.data.checks import check_class
+from monai_dino.data.datalist import load_splits, select_cases
+from monai_dino.data.slice_store import SliceStore
+from monai_dino.data.stored_case import StoredCase
+from monai_dino.errors import ConfigurationError
+from monai_dino.transforms.intensity import Modality, ScaleIntensityByModalityd
+from monai_dino.transforms.plane import Plane
+from monai_dino.transforms.slices import slice_indices
+
+__all__ = ["CaseSlices", "labelled_slices"]
+
+
+class CaseSlices(Dataset[Any]):
+    """Evenly spaced slices of the cases of a store, or all of them, in order and without randomness.
+
+    A sample has ``case``, ``patient``, ``index`` of the slice, ``image`` (C, H, W) and, where the case has a class, its
+    number as ``label``.
+
+    Args:
+        store: the cases.
+        slices_per_case: the most slices of a case, the middle ones of so many equal parts; ``None`` takes all.
+        transform: what is done with a sample.
+        class_names: names of the classes, of which each case must have one; empty does not ask for them.
+
+    Raises:
+        ConfigurationError: when there is to be less than one slice.
+        InputError: when the label of a case is not a declared class; it names the case.
+    """
+
+    def __init__(
+        self,
+        store: SliceStore,
+        slices_per_case: int | None = None,
+        transform: Any = None,
+        class_names: Sequence[str] = (),
+    ) -> None:
+        if slices_per_case is not None and slices_per_case < 1:
+            raise ConfigurationError(f"slices_per_case={slices_per_case}: expected at least 1, or None for all")
+        self.store = store
+        self.transform = transform
+        self.class_names = list(class_names)
+        self.places: list[tuple[int, int]] = []
+        for number, case in enumerate(store.stored):
+            if self.class_names:
+                check_class(case.item.get("label"), len(self.class_names), case.name)
+            taken = min(case.depth, slices_per_case or case.depth)
+            self.places += [(number, int(k)) for k in slice_indices(np.full(taken, 0.5), case.depth)]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The cases' items of the datalist."""
+        return [case.item for case in self.store.stored]
+
+    @property
+    def patients(self) -> list[str]:
+        """The patient of each case; the case where none is stated."""
+        return [_patient(case) for case in self.store.stored]
+
+    def __getitem__(self, index: int) -> Any:
+        """Makes one sample.
+
+        Args:
+            index: from 0 to the length.
+
+        Returns:
+            The sample, after the transform.
+
+        Raises:
+            InputError: when the slice cannot be read, or the transform fails; it names the slice.
+        """
+        number, k = self.places[index]
+        case = self.store.stored[number]
+        sample = {"patient": _patient(case)} | case.slice_item(k)
+        sample.pop("label", None)  # a mask
+        if isinstance(case.item.get("label"), int):
+            sample["label"] = case.item["label"]
+        if self.transform is None:
+            return sample
+        with naming_case({"image": f"slice {k} of {case.name}"}):
+            return self.transform(sample)
+
+
+def _patient(case: StoredCase) -> str:
+    return str(case.item.get("patient", case.name))
+
+
+def labelled_slices(
+    datalist: str | Path,
+    dataset_dir: str | Path,
+    store_dir: str | Path,
+    part: str = "training",
+    fold: int | None = None,
+    image_size: int = 224,
+    slices_per_case: int | None = 16,
+    modality: Modality | None = None,
+    window: Sequence[float] | None = None,
+    plane: Plane = "axial",
+    fill: float | None = None,
+    in_channels: int = 1,
+    num_workers: int = 2,
+) -> CaseSlices:
+    """Slices of the cases of a datalist whose labels are classes, as encoders take them.
+
+    Args:
+        datalist: the JSON file; see :func:`find_datalist`.
+        dataset_dir: folder that the paths in it are relative to.
+        store_dir: folder of the slice store; cases that are not there yet are stored first.
+        part: ``training``, ``validation`` or ``testing``.
+        fold: fold of the validation cases; ``None`` counts all of ``training`` as training cases.
+        image_size: side in pixels of the square that slices are resized to.
+        slices_per_case: the most slices of a case; ``None`` takes all.
+        modality: ``ct``, ``mr``, ``us``, ``xray`` or ``rgb``; ``None`` takes the one that the datalist states.
+        window: see :class:`monai_dino.transforms.ScaleIntensityByModality`.
+        plane: plane of the slices.
+        fill: value that voxels which are not finite get; ``None`` refuses them.
+        in_channels: channels that an image must have.
+        num_workers: threads that store cases.
+
+    Returns:
+        The slices, scaled to [0, 1] and resized.
+
+    Raises:
+        DatalistError: for a datalist without these cases or without names of classes.
+        InputError: when a case cannot be stored, or its label is not a class.
+    """
+    names = datalist_file.class_names(datalist, dataset_dir)
+    kind: Any = modality or datalist_file.modality(datalist, dataset_dir)
+    cases = select_cases(load_splits(datalist, dataset_dir, fold), part)
+    for item in cases:
+        check_class(item.get("label"), len(names), item["case"])
+    store = SliceStore(cases, store_dir, plane, in_channels, modality=kind, fill=fill, num_workers=num_workers)
+    transform = Compose(
+        [
+            ScaleIntensityByModalityd("image", kind, window),
+            Resized("image", (image_size, image_size), anti_aliasing=True),
+        ]
+    )
+    return CaseSlices(store, slices_per_case, transform, names)

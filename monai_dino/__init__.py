@@ -13,15 +13,19 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _ROOMS = (
+    "checkpoints",
     "commands",
     "console",
     "data",
     "distributed",
+    "engines",
     "errors",
     "evaluation",
     "handlers",
     "inferers",
+    "losses",
     "networks",
+    "ssl",
     "transforms",
     "visualize",
 )

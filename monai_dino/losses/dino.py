@@ -48,12 +48,15 @@ class DinoLoss(CenteredLoss):
         seen, unseen = self.parts(student, targets)
         return seen + unseen
 
-    def parts(self, student: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def parts(
+        self, student: torch.Tensor, targets: torch.Tensor, same_view: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss in two shares, whose sum it is.
 
         Args:
             student: as for :meth:`forward`.
             targets: as for :meth:`forward`.
+            same_view: whether a view is also compared with itself, for a teacher that does not follow the student.
 
         Returns:
             The share of the student's views that the teacher saw as well (global crops), and that of the others (local
@@ -70,8 +73,9 @@ class DinoLoss(CenteredLoss):
             mass = targets.sum(dim=-1)
             agreement = torch.einsum("tbk,vbk->tv", targets, logits)
             entropy = torch.einsum("tb,vb->tv", mass, logits.logsumexp(dim=-1)) - agreement
-            different = ~torch.eye(seen, views, dtype=torch.bool, device=student.device)
-            by_view = (entropy * different).sum(dim=0) / (batch * seen * (views - 1))
+            if not same_view:
+                entropy = entropy * ~torch.eye(seen, views, dtype=torch.bool, device=student.device)
+            by_view = entropy.sum(dim=0) / (batch * seen * (views - 1 + same_view))
             return by_view[:seen].sum(), by_view[seen:].sum()
 
     def _check(self, student: torch.Tensor, targets: torch.Tensor) -> None:

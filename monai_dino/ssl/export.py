@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a checkpoint of a training to an encoder that anything can load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from monai_dino.checkpoints import open_checkpoint
+from monai_dino.errors import CheckpointError
+from monai_dino.networks import DinoEncoder, adapt
+
+__all__ = ["Which", "encoder_of_checkpoint", "export_checkpoint"]
+
+Which = Literal["teacher", "student"]
+
+
+def encoder_of_checkpoint(ckpt_dir: str | Path, which: Which = "teacher", step: int | None = None) -> DinoEncoder:
+    """Makes the encoder of a training that was saved, finished or not, on any number of processes.
+
+    Args:
+        ckpt_dir: folder of the checkpoints.
+        which: ``teacher``, the average, which is the better one (DINO, section 5.2), or ``student``.
+        step: the checkpoint's step; the newest whole one by default.
+
+    Returns:
+        The encoder, with its adapters where it has some, in evaluation mode.
+
+    Raises:
+        CheckpointError: when there is no checkpoint, none is whole, or it is of another kind.
+    """
+    checkpoint = open_checkpoint(ckpt_dir, step)
+    if checkpoint is None:
+        raise CheckpointError(f"{ckpt_dir}: holds no checkpoint; name the ckpt_dir of a training")
+    try:
+        run = checkpoint.state["run"]
+        network = run["average"] if which == "teacher" else "student"
+        encoder = DinoEncoder(run["architecture"], run["in_channels"])
+        if run["adaptation"].get("mode") == "lora":
+            adapt(encoder, **run["adaptation"])
+    except KeyError as error:
+        raise CheckpointError(
+            f"{checkpoint.folder}: is no checkpoint of a self-supervised training ({error})"
+        ) from None
+    wanted: dict[str, nn.Parameter] = {}
+    for name, parameter in encoder.named_parameters():
+        own = f"{network}.encoder.{name}"
+        # What the student does not train is its own and the average's, and is kept once.
+        wanted[own if own in checkpoint.tensors else f"student.encoder.{name}"] = parameter
+    checkpoint.load_into(wanted, subset=True)
+    return encoder.eval()
+
+
+def export_checkpoint(
+    ckpt_dir: str | Path, folder: str | Path, which: Which = "teacher", step: int | None = None
+) -> dict[str, Any]:
+    """Writes the encoder of a checkpoint as a Hugging Face folder, with adapters merged.
+
+    ``dino_segmentation`` and ``dino_classification`` take it as ``weights``, ``transformers.AutoModel`` loads it too.
+
+    Args:
+        ckpt_dir: folder of the checkpoints.
+        folder: where to write; made if it is not there.
+        which: ``teacher`` or ``student``.
+        step: the checkpoint's step; the newest whole one by default.
+
+    Returns:
+        The encoder's architecture.
+
+    Raises:
+        CheckpointError: as for :func:`encoder_of_checkpoint`.
+    """
+    encoder = encoder_of_checkpoint(ckpt_dir, which, step)
+    encoder.save_pretrained(folder)
+    return encoder.architecture

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every value of a self-supervised training, and the papers' sets of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from monai_dino.errors import ConfigurationError
+
+__all__ = ["PRESETS", "Centering", "RateScaling", "SslSettings", "ssl_settings"]
+
+Centering = Literal["sinkhorn_knopp", "softmax"]
+RateScaling = Literal["sqrt_1024", "linear_256", "none"]
+
+
+@dataclass(frozen=True)
+class SslSettings:
+    """The values of a self-supervised training. Lengths are shares of the run, so that they suit one of any length.
+
+    Args:
+        dino_weight: weight of the loss between class tokens of different views.
+        ibot_weight: weight of the loss of masked patches (iBOT, Zhou et al. 2022).
+        koleo_weight: weight of the loss that spreads class tokens over the batch.
+        gram_weight: weight of Gram anchoring (DINOv3, Siméoni et al. 2025, section 4).
+        gram_start: share of the run after which Gram anchoring begins, with the teacher of that moment.
+        gram_refresh: steps after which the Gram teacher is replaced by the present teacher.
+        gram_refreshes: how often it is replaced; the last one then stays.
+        centering: how the teacher's targets are kept from collapsing.
+        center_momentum: momentum of the centre, with softmax centring.
+        student_temp: temperature of the student's softmax.
+        teacher_temp: temperature of the teacher's softmax.
+        teacher_temp_start: the same at the first step, from where it rises linearly.
+        teacher_temp_warmup: share of the run in which it rises.
+        prototypes: outputs K of the heads.
+        head_hidden_dim: width of the heads' hidden layers.
+        head_bottleneck_dim: width of what the prototypes are compared with.
+        head_layers: layers of the heads' MLP.
+        norm_last_layer: whether prototypes keep a length of one.
+        separate_ibot_head: whether patches have a head of their own.
+        drop_path: share of images that a residual branch of the student leaves out.
+        base_learning_rate: learning rate before scaling by the batch size.
+        rate_scaling: ``sqrt_1024``: times the square root of batch / 1024; ``linear_256``: times batch / 256; ``none``.
+        learning_rate: the peak itself; ``None`` derives it from the two above and the batch size.
+        min_learning_rate: learning rate at the end; ``None`` takes the peak, so that it stays constant.
+        warmup: share of the run in which the learning rate rises.
+        weight_decay: at the first step.
+        weight_decay_end: at the last one.
+        momentum: of the teacher's average at the first step.
+        momentum_end: at the last one.
+        beta2: second moment's decay in AdamW.
+        clip_norm: largest norm of the gradient of the encoder and of each head.
+        freeze_last_layer: share of the run in which the prototypes stay as they are.
+        layer_decay: factor of the learning rate from one block to the one before it.
+        patch_embed_rate: factor of the learning rate of the patch embedding.
+        head_warmup: share of the run in which the encoder stays as it is while the heads learn; ``None`` takes 0.1
+            where the encoder starts from weights, since those come without heads, and 0 where it starts at random.
+
+    Raises:
+        ConfigurationError: for a value that cannot work.
+    """
+
+    dino_weight: float = 1.0
+    ibot_weight: float = 1.0
+    koleo_weight: float = 0.1
+    gram_weight: float = 0.0
+    gram_start: float = 0.83
+    gram_refresh: int = 10000
+    gram_refreshes: int = 3
+    centering: Centering = "sinkhorn_knopp"
+    center_momentum: float = 0.9
+    student_temp: float = 0.1
+    teacher_temp: float = 0.07
+    teacher_temp_start: float = 0.04
+    teacher_temp_warmup: float = 0.3
+    prototypes: int = 65536
+    head_hidden_dim: int = 2048
+    head_bottleneck_dim: int = 256
+    head_layers: int = 3
+    norm_last_layer: bool = False
+    separate_ibot_head: bool = True
+    drop_path: float = 0.3
+    base_learning_rate: float = 4e-3
+    rate_scaling: RateScaling = "sqrt_1024"
+    learning_rate: float | None = None
+    min_learning_rate: float | None = 1e-6
+    warmup: float = 0.1
+    weight_decay: float = 0.04
+    weight_decay_end: float = 0.4
+    momentum: float = 0.992
+    momentum_end: float = 1.0
+    beta2: float = 0.999
+    clip_norm: float = 3.0
+    freeze_last_layer: float = 0.01
+    layer_decay: float = 0.9
+    patch_embed_rate: float = 0.2
+    head_warmup: float | None = None
+
+    def __post_init__(self) -> None:
+        _require_numbers(self)
+        _require_within(self, 0.0, 1.0, _SHARES)
+        _require_within(self, 0.0, math.inf, _NOT_NEGATIVE)
+        for name in _POSITIVE:
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"{name}={getattr(self, name)}: expected a number above 0")
+        if self.dino_weight + self.ibot_weight <= 0:
+            raise ConfigurationError("dino_weight and ibot_weight are both 0: the teacher would teach nothing")
+        if self.centering not in get_args(Centering):
+            raise ConfigurationError(
+                f"centering: unknown {self.centering!r}, expected one of {', '.join(get_args(Centering))}"
+            )
+        if self.rate_scaling not in get_args(RateScaling):
+            raise ConfigurationError(
+                f"rate_scaling: unknown {self.rate_scaling!r}, expected one of {', '.join(get_args(RateScaling))}"
+            )
+        if self.drop_path >= 1:
+            raise ConfigurationError(f"drop_path={self.drop_path}: expected a share below 1")
+
+    def resolved(self, batch_size: int, pretrained: bool) -> SslSettings:
+        """The settings with every value that depends on the run filled in.
+
+        Args:
+            batch_size: images of a step, over all processes.
+            pretrained: whether the encoder starts from weights.
+
+        Returns:
+            Settings without ``None``.
+
+        Raises:
+            ConfigurationError: when the batch holds no image.
+        """
+        if batch_size < 1:
+            raise ConfigurationError(f"batch_size={batch_size}: expected at least one image")
+        scale = {"sqrt_1024": math.sqrt(batch_size / 1024), "linear_256": batch_size / 256, "none": 1.0}
+        rate, warmup = self.learning_rate, self.head_warmup
+        rate = self.base_learning_rate * scale[self.rate_scaling] if rate is None else rate
+        warmup = (0.1 if pretrained else 0.0) if warmup is None else warmup
+        least = rate if self.min_learning_rate is None else self.min_learning_rate
+        return replace(self, learning_rate=rate, min_learning_rate=least, head_warmup=warmup)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The values as JSON can hold them."""
+        return asdict(self)
+
+
+_SHARES = (
+    *("gram_start", "center_momentum", "teacher_temp_warmup", "drop_path", "warmup", "momentum", "momentum_end"),
+    *("beta2", "freeze_last_layer", "layer_decay", "head_warmup"),
+)
+_NOT_NEGATIVE = (
+    *("dino_weight", "ibot_weight", "koleo_weight", "gram_weight", "base_learning_rate", "learning_rate"),
+    *("min_learning_rate", "weight_decay", "weight_decay_end", "patch_embed_rate", "gram_refreshes"),
+)
+_WHOLE = ("gram_refresh", "prototypes", "head_hidden_dim", "head_bottleneck_dim", "head_layers")
+_POSITIVE = (*_WHOLE, "student_temp", "teacher_temp", "teacher_temp_start", "clip_norm")
+_OPTIONAL = ("learning_rate", "min_learning_rate", "head_warmup")
+
+
+def _require_numbers(settings: SslSettings) -> None:
+    for name in {*_SHARES, *_NOT_NEGATIVE, *_POSITIVE}:
+        value = getattr(settings, name)
+        kinds = int if name in (*_WHOLE, "gram_refreshes") else (int, float)
+        if isinstance(value, bool) or not (isinstance(value, kinds) or (value is None and name in _OPTIONAL)):
+            raise ConfigurationError(f"{name}={value!r}: expected a {'whole ' if kinds is int else ''}number")
+
+
+def _require_within(settings: SslSettings, low: float, high: float, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not low <= value <= high:
+            wanted = "a share from 0 to 1" if high == 1 else "a number that is not negative"
+            raise ConfigurationError(f"{name}={value}: expected {wanted}")
+
+
+PRESETS = {
+    # Caron et al. 2021 and the defaults of main_dino.py for ViT-S: 10 and 1 of 100 epochs of warm-up and freezing.
+    "dino": SslSettings(
+        ibot_weight=0.0,
+        koleo_weight=0.0,
+        centering="softmax",
+        teacher_temp=0.04,
+        teacher_temp_warmup=0.0,
+        norm_last_layer=True,
+        drop_path=0.1,
+        base_learning_rate=5e-4,
+        rate_scaling="linear_256",
+        momentum=0.996,
+        layer_decay=1.0,
+        patch_embed_rate=1.0,
+    ),
+    # Oquab et al. 2023, section 4 and ssl_default_config.yaml: Sinkhorn-Knopp and untied heads as in the paper. ViT-L
+    # and ViT-g have prototypes=131072, and head_bottleneck_dim=384 in the head of class tokens.
+    "dinov2": SslSettings(),
+    # Siméoni et al. 2025 and dinov3_vit7b16_pretrain.yaml, but for the sizes of the heads, which are of a ViT-7B there
+    # (262144 and 98304 prototypes), and Gram anchoring from 1000 of 1200 epochs on, as dinov3_vit7b16_gram_anchor.yaml.
+    # Learning rate (5e-5, which the code multiplies by 4), weight decay and momentum are constant there.
+    "dinov3": SslSettings(
+        gram_weight=2.0,
+        teacher_temp_warmup=0.1,
+        drop_path=0.4,
+        base_learning_rate=2e-4,
+        min_learning_rate=None,
+        weight_decay_end=0.04,
+        momentum=0.994,
+        momentum_end=0.994,
+        beta2=0.99,
+        clip_norm=30.0,
+        freeze_last_layer=0.005,
+        layer_decay=0.98,
+    ),
+}
+"""Name of a paper -> its values."""
+
+
+def ssl_settings(preset: str = "dinov2", **changes: Any) -> SslSettings:
+    """The values of a paper, with changes.
+
+    Args:
+        preset: name of :data:`PRESETS`.
+        **changes: fields of :class:`SslSettings`; ``None`` keeps the paper's.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigurationError: for an unknown name or field, or a value that cannot work.
+    """
+    if preset not in PRESETS:
+        raise ConfigurationError(f"preset: unknown {preset!r}, expected one of {', '.join(PRESETS)}")
+    known = {field.name for field in fields(SslSettings)}
+    if unknown := sorted(changes.keys() - known):
+        raise ConfigurationError(f"preset: unknown values {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    return replace(PRESETS[preset], **{name: value for name, value in changes.items() if value is not None})

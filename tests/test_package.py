@@ -11,15 +11,19 @@ import pytest
 import monai_dino
 
 ROOMS = [
+    "checkpoints",
     "commands",
     "console",
     "data",
     "distributed",
+    "engines",
     "errors",
     "evaluation",
     "handlers",
     "inferers",
+    "losses",
     "networks",
+    "ssl",
     "transforms",
     "visualize",
 ]

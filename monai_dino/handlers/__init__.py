@@ -3,9 +3,20 @@
 
 from monai_dino.handlers.best_model import BestModelHandler
 from monai_dino.handlers.budget import BudgetHandler
+from monai_dino.handlers.collapse import CollapseMonitor
+from monai_dino.handlers.collapse_rules import CollapseRules
+from monai_dino.handlers.embeddings import EmbeddingWriter
+from monai_dino.handlers.export import ExportHandler
+from monai_dino.handlers.feature_window import effective_rank, feature_similarity
+from monai_dino.handlers.instruments import InstrumentEvents, InstrumentsHandler
+from monai_dino.handlers.periodic_knn import PeriodicKnnHandler
 from monai_dino.handlers.predictions import ClassificationWriter, SegmentationWriter
+from monai_dino.handlers.pretrain_progress import PretrainProgressHandler
 from monai_dino.handlers.progress import ProgressHandler
 from monai_dino.handlers.reports import ClassificationReportHandler, SegmentationReportHandler
+from monai_dino.handlers.run_checkpoint import RunCheckpointHandler
+from monai_dino.handlers.sample_position import SamplePositionHandler
+from monai_dino.handlers.sample_views import SampleViewsHandler
 from monai_dino.handlers.set_epoch import SetEpochHandler
 from monai_dino.handlers.settings import load_settings, save_settings
 from monai_dino.handlers.validation import EndingValidationHandler
@@ -15,11 +26,24 @@ __all__ = [
     "BudgetHandler",
     "ClassificationReportHandler",
     "ClassificationWriter",
+    "CollapseMonitor",
+    "CollapseRules",
+    "EmbeddingWriter",
     "EndingValidationHandler",
+    "ExportHandler",
+    "InstrumentEvents",
+    "InstrumentsHandler",
+    "PeriodicKnnHandler",
+    "PretrainProgressHandler",
     "ProgressHandler",
+    "RunCheckpointHandler",
+    "SamplePositionHandler",
+    "SampleViewsHandler",
     "SegmentationReportHandler",
     "SegmentationWriter",
     "SetEpochHandler",
+    "effective_rank",
+    "feature_similarity",
     "load_settings",
     "save_settings",
 ]

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of a self-supervised training: every so many steps, on SIGTERM, and the resume."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+
+from monai_dino.checkpoints import Checkpoint, find_checkpoints, open_checkpoint, write_checkpoint
+from monai_dino.engines.training_state import prepare_state, training_tensors
+from monai_dino.errors import ConfigurationError
+
+__all__ = ["RunCheckpointHandler"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class _HasState(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class RunCheckpointHandler:
+    """Saves a training so that it goes on bit for bit, and takes it up again when it starts.
+
+    A checkpoint is written every ``interval`` steps, after the last one, and when the process gets SIGTERM, as
+    schedulers send it before the time is up; after that the run ends with exit status 143. When the trainer starts, the
+    newest whole checkpoint in ``ckpt_dir`` is taken up, on however many processes it was written.
+
+    Args:
+        ckpt_dir: folder of the checkpoints.
+        interval: steps between two.
+        keep: how many of the last ones stay.
+        score: name of a metric in ``engine.state.metrics``; the checkpoint after its highest value stays as well.
+        resume: whether to take up what is there. Without, the folder must have no checkpoint.
+        stateful: handlers whose own state is kept, each with ``state_dict`` and ``load_state_dict``.
+
+    Attributes:
+        best: step and score of the best checkpoint; ``None`` while there is none.
+
+    Raises:
+        ConfigurationError: for an interval below 1.
+    """
+
+    def __init__(
+        self,
+        ckpt_dir: str | Path,
+        interval: int = 500,
+        keep: int = 2,
+        score: str | None = None,
+        resume: bool = True,
+        stateful: Sequence[_HasState] = (),
+    ) -> None:
+        if interval < 1 or keep < 1:
+            raise ConfigurationError(f"checkpoint interval={interval}, keep={keep}: expected at least 1 of each")
+        self.ckpt_dir = Path(ckpt_dir)
+        self.interval = interval
+        self.keep = keep
+        self.score = score
+        self.resume = resume
+        self.stateful = list(stateful)
+        self.best: dict[str, float] | None = None
+        self.saved = 0
+        self._stopping = False
+        self._previous: Any = None
+
+    def attach(self, engine: Engine) -> None:
+        """Registers the handler; attach it after all others, so that a checkpoint holds what they did in its step.
+
+        Args:
+            engine: a :class:`monai_dino.engines.DinoTrainer`.
+        """
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._score)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    def take_up(self, trainer: Any) -> int:
+        """Loads the newest whole checkpoint, where there is one; call it before the trainer runs.
+
+        Ignite decides at the start of a run where it begins, before any handler is called.
+
+        Args:
+            trainer: a fresh trainer.
+
+        Returns:
+            The step that the run goes on from; 0 at the beginning.
+
+        Raises:
+            CheckpointError: when it does not fit the network, or none is whole.
+            ConfigurationError: when there are checkpoints but ``resume`` is off.
+        """
+        if not self.resume:
+            if found := find_checkpoints(self.ckpt_dir):
+                raise ConfigurationError(
+                    f"ckpt_dir: {self.ckpt_dir} holds checkpoints of another run (steps {found}), and resume is off; "
+                    f"set another ckpt_dir, take them away, or set resume to true"
+                )
+            return 0
+        checkpoint = open_checkpoint(self.ckpt_dir)
+        if checkpoint is None:
+            return 0
+        self._load(trainer, checkpoint)
+        _LOGGER.info("goes on after step %d of %s", checkpoint.step, checkpoint.folder)
+        return checkpoint.step
+
+    def _load(self, trainer: Any, checkpoint: Checkpoint) -> None:
+        prepare_state(trainer.network, trainer.optimizer, checkpoint.tensors)
+        checkpoint.load_into(training_tensors(trainer.network, trainer.optimizer))
+        state = checkpoint.state
+        _warn_of_changes(state["run"], _run_values(trainer), checkpoint.folder)
+        trainer.load_state_dict(
+            {"iteration": checkpoint.step, "epoch_length": len(trainer.sampler), "max_epochs": trainer.state.max_epochs}
+        )
+        if state["scaler"]:
+            trainer.scaler.load_state_dict(state["scaler"])
+        for handler, kept in zip(self.stateful, state["handlers"], strict=True):
+            handler.load_state_dict(kept)
+        self.best = state["best"]
+        self.saved = checkpoint.step
+
+    def _start(self, engine: Engine) -> None:
+        self._stopping = False
+        try:
+            self._previous = signal.signal(signal.SIGTERM, self._stop)
+        except ValueError:  # not in the main thread, where no signal comes
+            self._previous = None
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _step(self, engine: Any) -> None:
+        stopping = self._anyone_stopping(engine.state.device)
+        if stopping or engine.state.iteration % self.interval == 0:
+            self._save(engine)
+        if stopping:
+            print(f"stopped after step {engine.state.iteration} by SIGTERM; the same command goes on from there")
+            engine.terminate(skip_completed=True)
+            engine.interrupted = True
+            self._restore_signal()
+
+    def _anyone_stopping(self, device: torch.device) -> bool:
+        if not (dist.is_available() and dist.is_initialized()):
+            return self._stopping
+        flag = torch.tensor(float(self._stopping), device=device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)  # else one would save while the others train
+        return bool(flag)
+
+    def _score(self, engine: Any) -> None:
+        value = engine.state.metrics.get(self.score) if self.score else None
+        if value is not None and (self.best is None or value > self.best["score"]):
+            self.best = {"step": engine.state.iteration, "score": float(value)}
+            self._save(engine)
+
+    def _finish(self, engine: Any) -> None:
+        if self.saved != engine.state.iteration:
+            self._save(engine)
+        self._restore_signal()
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        self._restore_signal()
+        raise error
+
+    def _restore_signal(self) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)
+            self._previous = None
+
+    def _save(self, engine: Any) -> None:
+        step = engine.state.iteration
+        state = {
+            "run": _run_values(engine),
+            "scaler": engine.scaler.state_dict(),
+            "handlers": [handler.state_dict() for handler in self.stateful],
+            "best": self.best,
+        }
+        protect = [] if self.best is None else [int(self.best["step"])]
+        tensors = training_tensors(engine.network, engine.optimizer)
+        write_checkpoint(self.ckpt_dir, step, tensors, state, self.keep, protect)
+        self.saved = step
+
+
+def _run_values(trainer: Any) -> dict[str, Any]:
+    """What a run must keep to go on as if it had not been stopped."""
+    network = trainer.network
+    encoder = network.student.encoder
+    return {
+        **network.settings.as_dict(),
+        "architecture": encoder.architecture,
+        "in_channels": encoder.in_channels,
+        "adaptation": encoder.adaptation,
+        "average": next(name for name, part in network.named_children() if part is network.average),
+        "seed": trainer.seed,
+        "batch_size": trainer.sampler.batch_size,
+        "samples": trainer.sampler.samples,
+        "steps": trainer.schedules.total,
+        "accumulation_steps": trainer.accumulation_steps,
+        "precision": trainer.precision,
+    }
+
+
+def _warn_of_changes(saved: dict[str, Any], present: dict[str, Any], folder: Path) -> None:
+    present = json.loads(json.dumps(present))  # as the saved ones: tuples become lists
+    changed = [f"{key} was {saved.get(key)}, is {value}" for key, value in present.items() if saved.get(key) != value]
+    if changed:
+        _LOGGER.warning("%s: goes on with other settings than it began with: %s", folder, "; ".join(changed))

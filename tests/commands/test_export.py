@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pretraining import tiny_store, tiny_trainer
+
+from monai_dino.commands import main
+from monai_dino.handlers import ExportHandler, RunCheckpointHandler
+from monai_dino.handlers.settings import load_settings
+from monai_dino.networks import DinoEncoder
+
+
+def test_the_command_writes_what_the_handler_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoints = RunCheckpointHandler(tmp_path / "checkpoints")
+    export = ExportHandler(tmp_path / "checkpoints", tmp_path / "models", checkpoints, {"modality": "mr"})
+    tiny_trainer(tiny_store(tmp_path), 1, handlers=lambda _: [checkpoints, export]).run()
+    assert "models/teacher (use it as weights)" in capsys.readouterr().out
+    for which in ("teacher", "student"):
+        assert main(["export", str(tmp_path / "checkpoints"), str(tmp_path / which), "--which", which]) == 0
+        one, other = (DinoEncoder(weights=folder / which).state_dict() for folder in (tmp_path / "models", tmp_path))
+        assert all((one[name] == other[name]).all() for name in one)
+        assert load_settings(tmp_path / "models" / which / "model.safetensors", {}) == {"modality": "mr"}
+
+
+def test_nothing_to_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(tmp_path), str(tmp_path / "out")]) == 1
+    assert "error: " in capsys.readouterr().err

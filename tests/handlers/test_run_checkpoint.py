@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint keeps and refuses; that a resume is exact is tested in tests/integration/test_resume.py."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ignite.engine import Engine, Events
+from pretraining import tiny_store, tiny_trainer
+
+from monai_dino.checkpoints import find_checkpoints, read_state
+from monai_dino.data import SliceStore
+from monai_dino.errors import CheckpointError, ConfigurationError
+from monai_dino.handlers import RunCheckpointHandler
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> SliceStore:
+    return tiny_store(tmp_path_factory.mktemp("volumes"))
+
+
+class Counter:
+    """A handler with a state of its own."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        self.count += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.count = state["count"]
+
+
+def test_every_so_many_steps_and_the_last(store: SliceStore, tmp_path: Path) -> None:
+    handler = RunCheckpointHandler(tmp_path, interval=4, keep=3)
+    trainer = tiny_trainer(store, handlers=lambda _: [handler])
+    assert handler.take_up(trainer) == 0
+    trainer.run()
+    assert find_checkpoints(tmp_path) == [4, 8, 10]
+    run = read_state(tmp_path, 10)["run"]
+    assert run["average"] == "teacher"
+    assert run["adaptation"] == {"mode": "full", "freeze_blocks": 0}
+    assert (run["steps"], run["batch_size"], run["seed"]) == (10, 4, 3)
+
+
+def test_the_best_stays(store: SliceStore, tmp_path: Path) -> None:
+    handler = RunCheckpointHandler(tmp_path, interval=100, keep=1, score="knn")
+    trainer = tiny_trainer(store, epochs=4, handlers=lambda _: [handler])
+    scores = iter([0.3, 0.7, 0.6, 0.65])
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda e: e.state.metrics.update(knn=next(scores)))
+    trainer.run()
+    assert find_checkpoints(tmp_path) == [10, 20]
+    assert read_state(tmp_path, 20)["best"] == {"step": 10, "score": 0.7}
+
+
+def test_handlers_get_their_state_back(store: SliceStore, tmp_path: Path) -> None:
+    first = Counter()
+    handler = RunCheckpointHandler(tmp_path, interval=3, stateful=[first])
+    trainer = tiny_trainer(store, handlers=lambda _: [first, handler])
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=7), lambda e: e.terminate(skip_completed=True))
+    trainer.run()
+    second = Counter()
+    again = RunCheckpointHandler(tmp_path, interval=3, stateful=[second])
+    trainer = tiny_trainer(store, handlers=lambda _: [second, again])
+    assert again.take_up(trainer) == 6
+    assert second.count == 6
+    trainer.run()
+    assert second.count == 10
+
+
+def test_another_architecture_is_refused_and_named(store: SliceStore, tmp_path: Path) -> None:
+    handler = RunCheckpointHandler(tmp_path, interval=5)
+    tiny_trainer(store, epochs=1, handlers=lambda _: [handler]).run()
+    with pytest.raises(CheckpointError, match="another architecture") as error:
+        RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, prototypes=16))
+    assert "student.dino_head.last_layer" in str(error.value)
+    with pytest.raises(CheckpointError, match="only in the checkpoint"):
+        RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, adaptation={"mode": "lora", "rank": 2}))
+
+
+def test_changed_settings_are_named(store: SliceStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    handler = RunCheckpointHandler(tmp_path, interval=5)
+    tiny_trainer(store, epochs=1, handlers=lambda _: [handler]).run()
+    with caplog.at_level(logging.INFO):
+        RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, epochs=1))
+    assert "other settings" not in caplog.text
+    with caplog.at_level(logging.WARNING):
+        RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, epochs=3, clip_norm=2.0))
+    assert "clip_norm was 3.0, is 2.0" in caplog.text
+    assert "steps was 5, is 15" in caplog.text
+
+
+def test_without_resume_the_folder_must_be_free(store: SliceStore, tmp_path: Path) -> None:
+    handler = RunCheckpointHandler(tmp_path, resume=False)
+    assert handler.take_up(tiny_trainer(store)) == 0
+    tiny_trainer(store, epochs=1, handlers=lambda _: [handler]).run()
+    with pytest.raises(ConfigurationError, match=r"ckpt_dir: .* holds checkpoints of another run"):
+        RunCheckpointHandler(tmp_path, resume=False).take_up(tiny_trainer(store))
+
+
+def test_bad_intervals(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="interval=0"):
+        RunCheckpointHandler(tmp_path, interval=0)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trainings that are killed and taken up again, each compared with one that was not; prints what differs as JSON.
+
+Run as a program, with one thread from the start, since its trainings are forked.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from pretraining import tiny_store, tiny_trainer
+
+from monai_dino.data import SliceStore
+from monai_dino.engines.training_state import training_tensors
+from monai_dino.handlers import RunCheckpointHandler
+
+CASES: dict[str, dict[str, Any]] = {
+    "full": {},
+    "full, 2 workers": {"workers": 2},
+    "two frozen blocks": {"adaptation": {"mode": "full", "freeze_blocks": 1}},
+    "lora": {"adaptation": {"mode": "lora", "rank": 2, "dropout": 0.1}},
+    "bitfit": {"adaptation": {"mode": "bitfit"}, "workers": 2},
+    "softmax centring, heads first": {"preset": "dino", "head_warmup": 0.3, "ibot_weight": 0.5},
+    "gram": {"preset": "dinov3", "gram_start": 0.3, "gram_refresh": 2},
+    "fp16": {"precision": "fp16"},
+}
+
+
+def _run(store: SliceStore, folder: Path, on_step: Callable[[Engine], None] | None, **options: Any) -> Any:
+    checkpoints = RunCheckpointHandler(folder, interval=3)
+    trainer = tiny_trainer(store, handlers=lambda _: [checkpoints], **options)
+    checkpoints.take_up(trainer)
+    if on_step is not None:
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, on_step)
+    trainer.run()
+    return trainer
+
+
+def _kill_at(step: int, number: int) -> Callable[[Engine], None]:
+    def act(engine: Engine) -> None:
+        if engine.state.iteration == step:
+            os.kill(os.getpid(), number)
+
+    return act
+
+
+def _killed(store: SliceStore, folder: Path, step: int, number: int, **options: Any) -> int:
+    """Runs a training in a process of its own that is killed at a step; returns the exit code."""
+    process = multiprocessing.get_context("fork").Process(
+        target=_run, args=(store, folder, _kill_at(step, number)), kwargs=options
+    )
+    process.start()
+    process.join()
+    return int(process.exitcode or 0)
+
+
+def _differences(one: Any, other: Any) -> list[str]:
+    tensors = [training_tensors(t.network, t.optimizer) for t in (one, other)]
+    names = tensors[0].keys() | tensors[1].keys()
+    return sorted(
+        name
+        for name in names
+        if name not in tensors[0] or name not in tensors[1] or not torch.equal(tensors[0][name], tensors[1][name])
+    )
+
+
+def main(folder: Path) -> None:
+    """Runs all cases below a folder."""
+    torch.set_num_threads(1)
+    store = tiny_store(folder)
+    seed = random.SystemRandom().randrange(2**32)
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    results: dict[str, Any] = {"seed": seed, "cases": {}}
+    for name, options in CASES.items():
+        straight = _run(store, folder / f"{name} straight", None, **options)
+        place = folder / name
+        first, second = sorted(rng.sample(range(2, 10), 2))
+        codes = [_killed(store, place, step, signal.SIGKILL, **options) for step in (first, second)]
+        resumed = _run(store, place, None, **options)
+        results["cases"][name] = {
+            "kills": [first, second],
+            "codes": codes,
+            "steps": [straight.state.iteration, resumed.state.iteration],
+            "differences": _differences(straight, resumed),
+        }
+    place = folder / "terminated"
+    results["sigterm"] = {"code": _killed(store, place, 4, signal.SIGTERM)}
+    resumed = _run(store, place, None)
+    results["sigterm"]["steps"] = resumed.state.iteration
+    again = _run(store, place, None)
+    results["again"] = {"steps": again.state.iteration, "differences": _differences(resumed, again)}
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from pydoc import locate
@@ -28,6 +26,7 @@ from bundle_runs import (
     read_table,
     run_bundle,
 )
+from bundle_texts import documented_settings, read_config, targets_in
 from common import FIXTURES, TINY
 from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
 from synthetic import write_balls, write_stripes
@@ -36,10 +35,6 @@ from monai_dino.commands.bundles import bundles_path
 
 CONFIGS = ("train", "evaluate", "inference", "multi_gpu_train")
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def read_config(name: str, config: str) -> dict[str, Any]:
-    return json.loads((bundles_path() / name / "configs" / f"{config}.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -166,37 +161,14 @@ def test_two_processes_train_one_network(name: str, tmp_path: Path) -> None:
     assert found["value"] == pytest.approx(best_of_training(bundle, key), abs=1e-6)
 
 
-def _targets(config: Any) -> Iterator[str]:
-    if isinstance(config, dict):
-        if "_target_" in config:
-            yield config["_target_"]
-        config = list(config.values())
-    if isinstance(config, list):
-        for value in config:
-            yield from _targets(value)
-
-
 @pytest.mark.parametrize("name", BUNDLES)
 @pytest.mark.parametrize("config", CONFIGS)
 def test_targets_are_full_paths(name: str, config: str) -> None:
-    targets = list(_targets(read_config(name, config)))
+    targets = list(targets_in(read_config(name, config)))
     assert targets
     for target in targets:
         assert target.split(".")[0] in ("monai", "monai_dino", "torch"), target
         assert callable(locate(target)), target
-
-
-def _documented(name: str) -> dict[str, str]:
-    """Settings and defaults in the table of the bundle's README."""
-    text = (bundles_path() / name / "docs" / "README.md").read_text(encoding="utf-8")
-    table = text[text.index("| setting | default |") :].split("\n\n")[0].splitlines()[2:]
-    found: dict[str, str] = {}
-    for row in table:
-        names, defaults = (cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:3])
-        for key, default in zip(names.split(", "), defaults.split(", "), strict=True):
-            assert key.strip("`") not in found
-            found[key.strip("`")] = default
-    return found
 
 
 def _shown(value: Any) -> str:
@@ -214,7 +186,7 @@ def test_documents_name_the_settings(name: str) -> None:
         if not isinstance(value, (list, dict)) and not (isinstance(value, str) and value.startswith(("$", "@")))
     }
     del plain["bundle_root"]
-    assert _documented(name) == plain | {"modality": "that of the datalist"}
+    assert documented_settings(name) == plain | {"modality": "that of the datalist"}
 
 
 @pytest.mark.parametrize("name", BUNDLES)

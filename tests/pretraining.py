@@ -14,7 +14,6 @@ from synthetic import write_volume
 
 from monai_dino.data import SliceDataset, SliceStore, StepSampler
 from monai_dino.engines import DinoTrainer
-from monai_dino.handlers.sample_position import SamplePositionHandler
 from monai_dino.networks import DinoEncoder, adapt
 from monai_dino.ssl import SelfDistillation
 from monai_dino.transforms import BatchedViews, RandViewSeed, ScaleIntensityByModalityd, medical_views
@@ -65,5 +64,4 @@ def tiny_trainer(
     encoder = DinoEncoder(ARCHITECTURE)
     adapt(encoder, **(adaptation or {"mode": "full"}))
     network = SelfDistillation(encoder, preset, batch_size=4, **(SMALL | changes))
-    attached = [SamplePositionHandler(loader), *handlers(loader)]
-    return DinoTrainer("cpu", epochs, loader, network, precision, seed=3, train_handlers=attached)
+    return DinoTrainer("cpu", epochs, loader, network, precision, seed=3, train_handlers=handlers(loader))

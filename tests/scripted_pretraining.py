@@ -34,7 +34,7 @@ def output_of(step: int, **changes: Any) -> dict[str, Any]:
         "usage_entropy": torch.tensor(1.0),
         "features": features,
     }
-    values = StepValues(0.001 * step, 0.0, 0.04, 0.99, 0.05, False, False, False)
+    values = StepValues(0.001 * step, 0.0, 0.001 * step, 0.04, 0.99, 0.05, False, False, False)
     return {
         "loss": torch.tensor(3.0 * step),
         "parts": parts,

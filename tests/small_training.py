@@ -19,8 +19,7 @@ from monai_dino.checkpoints import open_checkpoint, write_checkpoint
 from monai_dino.data import StepSampler
 from monai_dino.distributed.process_group import Distribution
 from monai_dino.engines import DinoTrainer
-from monai_dino.engines.training_state import prepare_state, training_tensors
-from monai_dino.handlers.sample_position import SamplePositionHandler
+from monai_dino.ssl.training_state import prepare_state, training_tensors
 from monai_dino.inferers.autocast import Precision
 from monai_dino.networks import DinoEncoder, adapt
 from monai_dino.ssl import SelfDistillation, StudentTraining, distribute
@@ -93,8 +92,7 @@ def trainer_of(case: Case, distribution: Distribution, seed: int = 0) -> DinoTra
     sampler = PartByPart(IMAGES, IMAGES, seed=3)
     sampler.parts = case.parts
     loader = DataLoader(FixedViews(), batch_sampler=sampler)
-    handlers = [SamplePositionHandler(loader)]
-    return DinoTrainer("cpu", STEPS, loader, network, case.precision, case.parts, train_handlers=handlers)
+    return DinoTrainer("cpu", STEPS, loader, network, case.precision, case.parts)
 
 
 def train(trainer: DinoTrainer, save_to: Path | None = None) -> Tensors:

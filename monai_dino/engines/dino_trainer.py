@@ -21,6 +21,7 @@ from monai_dino.data import StepSampler
 from monai_dino.distributed import leave_process_group
 from monai_dino.engines.over_processes import clip_gradients, mean_over_processes
 from monai_dino.errors import ConfigurationError, NetworkError
+from monai_dino.handlers.sample_position import SamplePositionHandler
 from monai_dino.inferers.autocast import Precision, autocast, uses_fp16
 from monai_dino.ssl import Schedules, StepValues, StudentTraining, build_optimizer
 from monai_dino.ssl.parameter_groups import set_step_values
@@ -103,7 +104,7 @@ class DinoTrainer(Trainer):
             max_epochs=max_epochs,
             data_loader=train_data_loader,
             epoch_length=len(sampler),
-            handlers=train_handlers,
+            handlers=[SamplePositionHandler(train_data_loader), *(train_handlers or ())],
             event_names=[*IterationEvents],
             decollate=False,
         )

@@ -16,8 +16,8 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 
 from monai_dino.checkpoints import Checkpoint, find_checkpoints, open_checkpoint, write_checkpoint
-from monai_dino.engines.training_state import prepare_state, training_tensors
 from monai_dino.errors import ConfigurationError
+from monai_dino.ssl.training_state import prepare_state, training_tensors
 
 __all__ = ["RunCheckpointHandler"]
 

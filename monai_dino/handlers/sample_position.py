@@ -13,8 +13,10 @@ __all__ = ["SamplePositionHandler"]
 class SamplePositionHandler:
     """Before each epoch, also one that is taken up again in its middle, says to dataset and sampler where it begins.
 
+    :class:`monai_dino.engines.DinoTrainer` attaches it by itself.
+
     Args:
-        loader: with a :class:`monai_dino.data.StepSampler`, and a dataset whose samples depend on the epoch.
+        loader: with a :class:`monai_dino.data.StepSampler`; its dataset is told of the epoch if it has ``set_epoch``.
     """
 
     def __init__(self, loader: Any) -> None:
@@ -35,5 +37,6 @@ class SamplePositionHandler:
         Args:
             engine: the trainer.
         """
-        self.dataset.set_epoch(engine.state.epoch)
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(engine.state.epoch)
         self.sampler.set_position(engine.state.epoch, engine.state.iteration % len(self.sampler))

@@ -32,24 +32,24 @@ def parameter_groups(network: ProjectedEncoder, settings: SslSettings) -> list[d
         settings: with ``layer_decay`` and ``patch_embed_rate``.
 
     Returns:
-        Groups for an optimiser, each with ``rate_factor``, ``decay_factor`` and ``last_layer``.
+        Groups for an optimiser, each with ``rate_factor``, ``decay_factor``, and whether it is of the ``encoder`` or
+        the ``last_layer`` of a head.
 
     Raises:
         ConfigurationError: when nothing is trained.
     """
-    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        rate = 1.0
-        if name.startswith("encoder."):
-            rate = _encoder_rate(network.encoder, name, settings)
-        decayed = not (name.endswith(_UNDECAYED) or "norm" in name)
-        key = (rate, float(decayed), ".last_layer." in name)
-        group = groups.setdefault(
-            key, {"params": [], "rate_factor": key[0], "decay_factor": key[1], "last_layer": key[2]}
-        )
-        group["params"].append(parameter)
+        of_encoder = name.startswith("encoder.")
+        alike = {
+            "rate_factor": _encoder_rate(network.encoder, name, settings) if of_encoder else 1.0,
+            "decay_factor": 0.0 if name.endswith(_UNDECAYED) or "norm" in name else 1.0,
+            "encoder": of_encoder,
+            "last_layer": ".last_layer." in name,
+        }
+        groups.setdefault(tuple(alike.values()), {"params": [], **alike})["params"].append(parameter)
     if not groups:
         raise ConfigurationError("adaptation: no parameter of the network is trained")
     return list(groups.values())
@@ -84,6 +84,7 @@ def set_step_values(optimizer: torch.optim.Optimizer, values: StepValues) -> Non
         values: of the step.
     """
     for group in optimizer.param_groups:
-        rate = values.last_layer_rate if group["last_layer"] else values.learning_rate
+        rate = values.encoder_rate if group["encoder"] else values.learning_rate
+        rate = values.last_layer_rate if group["last_layer"] else rate
         group["lr"] = rate * group["rate_factor"]
         group["weight_decay"] = values.weight_decay * group["decay_factor"]

@@ -40,6 +40,7 @@ class StepValues:
     Attributes:
         learning_rate: before the factors of the parameter groups.
         last_layer_rate: the same for the prototypes.
+        encoder_rate: the same for the encoder, which rises once more when the heads no longer learn alone.
         weight_decay: before the factors of the parameter groups.
         momentum: of the teacher's average after the step.
         teacher_temp: temperature of the teacher's softmax.
@@ -50,6 +51,7 @@ class StepValues:
 
     learning_rate: float
     last_layer_rate: float
+    encoder_rate: float
     weight_decay: float
     momentum: float
     teacher_temp: float
@@ -98,6 +100,7 @@ class Schedules:
         return StepValues(
             learning_rate=rate,
             last_layer_rate=0.0 if step < self._frozen_last else rate,
+            encoder_rate=rate * self._wake(step),
             weight_decay=cosine(step, total, s.weight_decay, s.weight_decay_end),
             momentum=cosine(step, total, s.momentum, s.momentum_end),
             teacher_temp=cosine(
@@ -107,3 +110,13 @@ class Schedules:
             gram=since >= 0,
             gram_refresh=since >= 0 and since % s.gram_refresh == 0 and since <= s.gram_refreshes * s.gram_refresh,
         )
+
+    def _wake(self, step: int) -> float:
+        """Factor of the encoder's rate: after the heads' warm-up it begins with a warm-up of its own.
+
+        At that moment the rate is at its peak and the optimiser knows nothing of the encoder's gradients yet; at once
+        at full rate, its first steps would undo much of what the weights hold.
+        """
+        if not self._head_warmup or not self._warmup:
+            return 1.0
+        return min(max((step - self._head_warmup + 1) / self._warmup, 0.0), 1.0)

@@ -55,7 +55,8 @@ class SslSettings:
         layer_decay: factor of the learning rate from one block to the one before it.
         patch_embed_rate: factor of the learning rate of the patch embedding.
         head_warmup: share of the run in which the encoder stays as it is while the heads learn; ``None`` takes 0.1
-            where the encoder starts from weights, since those come without heads, and 0 where it starts at random.
+            where the encoder starts from weights, since those come without heads, and 0 where it starts at random. Its
+            rate then rises over ``warmup`` of its own.
 
     Raises:
         ConfigurationError: for a value that cannot work.

@@ -112,7 +112,8 @@ class ByHand:
 
     def _update(self, name: str, p: torch.nn.Parameter, gradient: torch.Tensor, values: StepValues) -> None:
         rate_factor, decay_factor, last = self.factors[id(p)]
-        rate = (values.last_layer_rate if last else values.learning_rate) * rate_factor
+        rate = values.encoder_rate if name.startswith("encoder.") else values.learning_rate
+        rate = (values.last_layer_rate if last else rate) * rate_factor
         step, first, second = self.moments.get(name, [0, torch.zeros_like(p), torch.zeros_like(p)])
         step, beta2 = step + 1, self.network.settings.beta2
         first = 0.9 * first + 0.1 * gradient
@@ -228,7 +229,8 @@ def test_rates_of_a_step_are_those_of_its_number() -> None:
     for step, groups in enumerate(found):
         values = schedules(step)
         for (rate, decay), group in zip(groups, trainer.optimizer.param_groups, strict=True):
-            peak = values.last_layer_rate if group["last_layer"] else values.learning_rate
+            peak = values.encoder_rate if group["encoder"] else values.learning_rate
+            peak = values.last_layer_rate if group["last_layer"] else peak
             assert (rate, decay) == (peak * group["rate_factor"], values.weight_decay * group["decay_factor"])
     assert found[0][0][0] == 0
     assert found[4][0][0] > 0

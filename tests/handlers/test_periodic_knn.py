@@ -23,7 +23,7 @@ from torch.distributed.fsdp import fully_shard
 from two_processes import on_two_processes
 
 from monai_dino.data import CaseSlices, SliceStore, labelled_slices
-from monai_dino.engines.training_state import training_tensors
+from monai_dino.ssl.training_state import training_tensors
 from monai_dino.errors import ConfigurationError, InputError, NetworkError
 from monai_dino.handlers import PeriodicKnnHandler, RunCheckpointHandler
 from monai_dino.networks import DinoEncoder

@@ -16,7 +16,7 @@ from tiny_ssl import FAMILIES, HEADS, tiny_encoder, tiny_views
 
 from monai_dino.data import StepSampler
 from monai_dino.engines import DinoTrainer
-from monai_dino.engines.training_state import training_tensors
+from monai_dino.ssl.training_state import training_tensors
 from monai_dino.errors import ConfigurationError
 from monai_dino.handlers.sample_position import SamplePositionHandler
 from monai_dino.networks import DinoEncoder, adapt

@@ -58,7 +58,10 @@ def test_every_trained_parameter_once_with_its_factors(family: str, adaptation: 
         made = (pytest.approx(group["rate_factor"]), group["decay_factor"], group["last_layer"])
         assert {expected[id(p)] for p in group["params"]} == {expected[id(group["params"][0])]}
         assert expected[id(group["params"][0])] == made
-    assert len({(g["rate_factor"], g["decay_factor"], g["last_layer"]) for g in groups}) == len(groups)
+    of_encoder = {id(p) for p in encoder.parameters()}
+    assert all({id(p) in of_encoder for p in group["params"]} == {group["encoder"]} for group in groups)
+    kinds = ("rate_factor", "decay_factor", "encoder", "last_layer")
+    assert len({tuple(group[kind] for kind in kinds) for group in groups}) == len(groups)
 
 
 def test_dinov2_in_numbers() -> None:
@@ -120,6 +123,20 @@ def test_values_of_a_step() -> None:
             assert group["lr"] == rate * group["rate_factor"]
             assert group["weight_decay"] == values.weight_decay * group["decay_factor"]
         assert {group["lr"] > 0 for group in optimizer.param_groups if group["last_layer"]} == {step == 5}
+
+
+def test_the_encoder_has_a_warm_up_of_its_own_after_that_of_the_heads() -> None:
+    network = ProjectedEncoder(tiny_encoder(), SETTINGS)
+    optimizer = build_optimizer(network, SETTINGS)
+    schedules = Schedules(ssl_settings(**HEADS, head_warmup=0.2, warmup=0.1).resolved(64, True), 100)
+    for step, factor in ((19, 0.0), (20, 0.1), (24, 0.5), (29, 1.0), (60, 1.0)):
+        values = schedules(step)
+        set_step_values(optimizer, values)
+        for group in optimizer.param_groups:
+            wanted = values.learning_rate * group["rate_factor"] * (factor if group["encoder"] else 1.0)
+            assert group["lr"] == pytest.approx(wanted)
+    at_random = Schedules(ssl_settings(**HEADS).resolved(64, False), 100)
+    assert all(at_random(step).encoder_rate == at_random(step).learning_rate for step in range(100))
 
 
 def test_nothing_to_train() -> None:

@@ -50,12 +50,16 @@ def test_every_value_is_its_table(
     rates = table(s.learning_rate, s.min_learning_rate, total, round(warmup * total))
     last = rates.copy()
     last[: round(frozen * total)] = 0
+    heads = round(head_warmup * total)
+    waking = np.concatenate([np.zeros(heads), np.arange(1, total - heads + 1) / max(round(warmup * total), 1)])
+    waking = np.minimum(waking, 1) if heads and round(warmup * total) else np.ones(total)
     rising = np.linspace(s.teacher_temp_start, s.teacher_temp, round(temp_warmup * total))
     temperatures = np.concatenate([rising, np.full(total - len(rising), s.teacher_temp)])
     found = [Schedules(s, total)(step) for step in range(total)]
     for name, expected in {
         "learning_rate": rates,
         "last_layer_rate": last,
+        "encoder_rate": rates * waking,
         "weight_decay": table(s.weight_decay, s.weight_decay_end, total),
         "momentum": table(s.momentum, s.momentum_end, total),
         "teacher_temp": temperatures,

@@ -19,11 +19,11 @@ from monai_dino.checkpoints import open_checkpoint, write_checkpoint
 from monai_dino.data import StepSampler
 from monai_dino.distributed.process_group import Distribution
 from monai_dino.engines import DinoTrainer
-from monai_dino.ssl.training_state import prepare_state, training_tensors
 from monai_dino.inferers.autocast import Precision
 from monai_dino.networks import DinoEncoder, adapt
 from monai_dino.ssl import SelfDistillation, StudentTraining, distribute
 from monai_dino.ssl.distillation import Distillation
+from monai_dino.ssl.training_state import prepare_state, training_tensors
 
 STEPS, SAVED, IMAGES = 4, 2, 8
 MASKED = [0, 0, 1, 16, 2, 7, 0, 3]  # patches of each image, of 16

@@ -16,6 +16,7 @@ from monai_dino.data.datalist_file import (
 )
 from monai_dino.data.dicom_seg import check_dicom_seg, write_dicom_seg
 from monai_dino.data.discovery import find_cases
+from monai_dino.data.joined_slices import JoinedSlices
 from monai_dino.data.reading import read_volume
 from monai_dino.data.slice_dataset import SliceDataset
 from monai_dino.data.slice_store import SliceStore
@@ -28,6 +29,7 @@ __all__ = [
     "CaseSlices",
     "CheckClassd",
     "CheckLabeld",
+    "JoinedSlices",
     "LoadCased",
     "SliceDataset",
     "SliceStore",

@@ -23,10 +23,10 @@ from torch.distributed.fsdp import fully_shard
 from two_processes import on_two_processes
 
 from monai_dino.data import CaseSlices, SliceStore, labelled_slices
-from monai_dino.ssl.training_state import training_tensors
 from monai_dino.errors import ConfigurationError, InputError, NetworkError
 from monai_dino.handlers import PeriodicKnnHandler, RunCheckpointHandler
 from monai_dino.networks import DinoEncoder
+from monai_dino.ssl.training_state import training_tensors
 
 FOLDER = "FOLDER_OF_PERIODIC_KNN"
 NAMES = ("knn_balanced_accuracy", "knn_accuracy")

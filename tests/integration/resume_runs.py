@@ -21,8 +21,8 @@ from ignite.engine import Engine, Events
 from pretraining import tiny_store, tiny_trainer
 
 from monai_dino.data import SliceStore
-from monai_dino.ssl.training_state import training_tensors
 from monai_dino.handlers import RunCheckpointHandler
+from monai_dino.ssl.training_state import training_tensors
 
 CASES: dict[str, dict[str, Any]] = {
     "full": {},

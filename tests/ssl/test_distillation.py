@@ -16,13 +16,13 @@ from tiny_ssl import FAMILIES, HEADS, tiny_encoder, tiny_views
 
 from monai_dino.data import StepSampler
 from monai_dino.engines import DinoTrainer
-from monai_dino.ssl.training_state import training_tensors
 from monai_dino.errors import ConfigurationError
 from monai_dino.handlers.sample_position import SamplePositionHandler
 from monai_dino.networks import DinoEncoder, adapt
 from monai_dino.networks.heads import ProjectionHead
 from monai_dino.ssl import Distillation, build_optimizer
 from monai_dino.ssl.frozen_teacher import FrozenTeacher, Standardized
+from monai_dino.ssl.training_state import training_tensors
 
 WIDER = {"hidden_size": 32, "num_hidden_layers": 3}
 

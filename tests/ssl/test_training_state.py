@@ -7,10 +7,10 @@ import pytest
 import torch
 from tiny_ssl import tiny_distillation, tiny_encoder, tiny_views
 
-from monai_dino.ssl.training_state import prepare_state, training_tensors
 from monai_dino.networks import adapt
 from monai_dino.ssl import Schedules, SelfDistillation, build_optimizer
 from monai_dino.ssl.parameter_groups import set_step_values
+from monai_dino.ssl.training_state import prepare_state, training_tensors
 
 CASES: dict[str, dict[str, Any]] = {
     "full": {},

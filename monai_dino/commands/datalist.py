@@ -21,6 +21,8 @@ examples:
     python -m monai_dino datalist DATA --channels flair t2 --patient-pattern '(PGBM-\\d+)'
   one folder per class:
     python -m monai_dino datalist DATA --classes folder
+  images without labels, for pretraining:
+    python -m monai_dino datalist DATA --images images --unlabelled
   classes in a table with the columns image, label and, optionally, patient:
     python -m monai_dino datalist DATA --classes table.csv
 """
@@ -41,6 +43,7 @@ def add_parser(commands: Any) -> None:
     labels = parser.add_mutually_exclusive_group()
     labels.add_argument("--masks", help="folder of the masks inside dataset_dir (default: beside the images)")
     labels.add_argument("--classes", help="'folder' for one folder per class, or a CSV file")
+    labels.add_argument("--unlabelled", action="store_true", help="take every image, for pretraining")
     parser.add_argument("--mask-suffix", default="_mask", help="what a mask's name has more (default: %(default)s)")
     parser.add_argument("--channels", nargs="+", default=[], help="endings of the files of a multi-channel image")
     parser.add_argument("--label-names", nargs="+", default=[], help="names of the classes, background first for masks")
@@ -56,7 +59,7 @@ def add_parser(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from monai_dino.data.datalist_builder import build_datalist, write_datalist
-    from monai_dino.data.pairing import pair_classes, pair_masks, pair_table
+    from monai_dino.data.pairing import pair_classes, pair_masks, pair_nothing, pair_table
 
     root: Path = options.dataset_dir
     images = root / options.images
@@ -65,7 +68,9 @@ def _run(options: argparse.Namespace) -> None:
     output = options.output or root / "datalist.json"
     if output.exists() and not options.overwrite:
         raise DatalistError(f"{output} is there already; a new split would mix with results of the old (--overwrite)")
-    if options.classes == "folder":
+    if options.unlabelled:
+        pairing = pair_nothing(images, options.channels)
+    elif options.classes == "folder":
         pairing = pair_classes(images, options.channels)
     elif options.classes:
         pairing = pair_table(images, _here_or_in(root, options.classes))

@@ -44,7 +44,7 @@ class DatalistReport:
         training, testing = self.content["training"], self.content["testing"]
         folds = Counter(item["fold"] for item in training)
         note = "" if self.patients_known else " (each case counts as a patient of its own; see --patient-pattern)"
-        names = ", ".join(f"{number} {name}" for number, name in self.content["labels"].items())
+        names = ", ".join(f"{number} {name}" for number, name in self.content["labels"].items()) or "none"
         sizes = " ".join(str(folds[f]) for f in sorted(folds))
         lines = [
             f"cases      {len(training) + len(testing)} of {self.patients} patients{note}",
@@ -76,7 +76,7 @@ def build_datalist(
     classes, from a pattern on the path, or from DICOM's PatientID; their identifiers are replaced by numbers.
 
     Args:
-        pairing: images with their labels.
+        pairing: images with their labels, or without.
         dataset_dir: folder that the paths in the datalist are to be relative to.
         folds: number of folds of the training cases.
         test_share: share of the cases for the test set.
@@ -111,7 +111,7 @@ def build_datalist(
     if channels:
         content["channels"] = list(channels)
     for image, label, patient, fold in zip(paths, labels, patients, assigned, strict=True):
-        item = {"image": _one_or_list(image), "label": label, "patient": patient}
+        item = {"image": _one_or_list(image)} | ({} if label is None else {"label": label}) | {"patient": patient}
         content["testing" if fold is None else "training"].append(item if fold is None else item | {"fold": fold})
     content |= {"numTraining": len(content["training"]), "numTest": len(content["testing"])}
     left_out = {_relative(p, dataset_dir): why for p, why in pairing.left_out.items()}
@@ -150,6 +150,8 @@ def _class_number(label: str, names: Sequence[str]) -> int:
 
 def _labels(pairing: Pairing, dataset_dir: Path, given: Sequence[str]) -> tuple[list[str], list[Any], list[int]]:
     """Names of the classes, labels as they stand in the datalist, and strata for the split."""
+    if all(label is None for label in pairing.labels):
+        return [], pairing.labels, [0] * len(pairing.labels)
     if all(isinstance(label, str) for label in pairing.labels):
         names = list(given) or sorted({str(label) for label in pairing.labels})
         numbers = [_class_number(str(label), names) for label in pairing.labels]

@@ -14,7 +14,7 @@ from monai_dino.data.discovery import find_images
 from monai_dino.data.grouping import group_channels, stem_in
 from monai_dino.errors import DatalistError
 
-__all__ = ["Pairing", "pair_classes", "pair_masks", "pair_table"]
+__all__ = ["Pairing", "pair_classes", "pair_masks", "pair_nothing", "pair_table"]
 
 
 @dataclass
@@ -23,21 +23,41 @@ class Pairing:
 
     Attributes:
         images: for each case the paths of its channels.
-        labels: for each case the paths of its masks, or the name of its class.
+        labels: for each case the paths of its masks, the name of its class, or ``None``.
         patients: for each case its patient, where a table states it.
         left_out: path -> why it was not taken.
     """
 
     images: list[list[Path]] = field(default_factory=list)
-    labels: list[list[Path] | str] = field(default_factory=list)
+    labels: list[list[Path] | str | None] = field(default_factory=list)
     patients: list[str | None] = field(default_factory=list)
     left_out: dict[Path, str] = field(default_factory=dict)
 
-    def add(self, images: list[Path], label: list[Path] | str, patient: str | None = None) -> None:
+    def add(self, images: list[Path], label: list[Path] | str | None, patient: str | None = None) -> None:
         """Adds a case."""
         self.images.append(images)
         self.labels.append(label)
         self.patients.append(patient)
+
+
+def pair_nothing(images: Path, channels: Sequence[str] = ()) -> Pairing:
+    """Takes images without labels, as pretraining uses them.
+
+    Args:
+        images: folder of the images.
+        channels: endings, after ``_``, of the files that make up one multi-channel image, in order.
+
+    Returns:
+        The images.
+
+    Raises:
+        DatalistError: when the folder does not exist.
+    """
+    found = find_images(images)
+    result = Pairing(left_out=dict(found.left_out))
+    for paths in group_channels(found.images, images, channels, result.left_out).values():
+        result.add(paths, None)
+    return result
 
 
 def pair_masks(images: Path, masks: Path | None, mask_suffix: str, channels: Sequence[str] = ()) -> Pairing:

@@ -85,6 +85,7 @@ class CollapseRules:
         vanished: the same for the spread of features that are alike.
         growth: growth of the spread since the first row from which features count as learning.
         share: share of the run after which nothing learnt is a verdict.
+        least_steps: steps before which it is none, however short the run.
         hold: factor on the thresholds of the features while their verdict holds, so that it does not come and go.
     """
 
@@ -100,6 +101,7 @@ class CollapseRules:
     vanished: float = 0.1
     growth: float = 1.25
     share: float = 0.2
+    least_steps: int = 100
     hold: float = 1.25
 
     def sign(
@@ -132,7 +134,8 @@ class CollapseRules:
         ease = self.hold if holds == "dimensional" else 1.0
         if rank <= ease * self.dimensional or (alike and spread <= ease * self.vanished):
             return "dimensional"
-        if guesses and share >= self.share and _spread(row) <= self.growth * reference.first_spread:
+        late = share >= self.share and row["step"] >= self.least_steps
+        if guesses and late and _spread(row) <= self.growth * reference.first_spread:
             return "not_learning"
         return None
 

@@ -63,6 +63,8 @@ class PretrainProgressHandler:
         student = getattr(engine.network, "student", engine.network)
         print(f"{type(engine.network).__name__}: {count_parameters(student)}")
         steps = engine.state.max_epochs * engine.state.epoch_length
+        if (settings := getattr(engine.network, "settings", None)) is not None:
+            print(settings.summary(engine.sampler.batch_size, steps))
         self.bar = tqdm(total=steps, initial=self._first, desc="Pretraining", unit="step", dynamic_ncols=True)
 
     def _row(self, engine: Engine) -> None:

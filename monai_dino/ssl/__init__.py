@@ -5,10 +5,11 @@ from monai_dino.ssl.distillation import Distillation
 from monai_dino.ssl.distribute import distribute
 from monai_dino.ssl.export import encoder_of_checkpoint, export_checkpoint
 from monai_dino.ssl.parameter_groups import build_optimizer, parameter_groups
+from monai_dino.ssl.presets import PRESETS, ssl_settings
 from monai_dino.ssl.projected import ProjectedEncoder, Projections
 from monai_dino.ssl.schedules import Schedules, StepValues
 from monai_dino.ssl.self_distillation import SelfDistillation
-from monai_dino.ssl.settings import PRESETS, SslSettings, ssl_settings
+from monai_dino.ssl.settings import SslSettings
 from monai_dino.ssl.student_training import StudentTraining
 
 __all__ = [

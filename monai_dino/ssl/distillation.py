@@ -14,8 +14,8 @@ from monai_dino.errors import ConfigurationError
 from monai_dino.networks import DinoEncoder
 from monai_dino.networks.heads import ProjectionHead
 from monai_dino.ssl.frozen_teacher import FrozenTeacher, Standardized
+from monai_dino.ssl.presets import ssl_settings
 from monai_dino.ssl.projected import ProjectedEncoder
-from monai_dino.ssl.settings import ssl_settings
 from monai_dino.ssl.student_training import StudentTraining, entropies
 from monai_dino.ssl.teacher import copy_of, frozen_parameters, update_average
 from monai_dino.ssl.views import Views

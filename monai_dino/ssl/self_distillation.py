@@ -10,8 +10,8 @@ import torch
 
 from monai_dino.losses import GramLoss
 from monai_dino.networks import DinoEncoder
+from monai_dino.ssl.presets import ssl_settings
 from monai_dino.ssl.projected import ProjectedEncoder
-from monai_dino.ssl.settings import ssl_settings
 from monai_dino.ssl.student_training import StudentTraining, entropies
 from monai_dino.ssl.teacher import copy_of, copy_parameters, frozen_parameters, update_average
 from monai_dino.ssl.views import Views

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every value of a self-supervised training, and the papers' sets of them."""
+"""Every value of a self-supervised training."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from monai_dino.errors import ConfigurationError
 
-__all__ = ["PRESETS", "Centering", "RateScaling", "SslSettings", "ssl_settings"]
+__all__ = ["Centering", "RateScaling", "SslSettings"]
 
 Centering = Literal["sinkhorn_knopp", "softmax"]
 RateScaling = Literal["sqrt_1024", "linear_256", "none"]
@@ -140,6 +140,23 @@ class SslSettings:
         least = rate if self.min_learning_rate is None else self.min_learning_rate
         return replace(self, learning_rate=rate, min_learning_rate=least, head_warmup=warmup)
 
+    def summary(self, batch_size: int, steps: int) -> str:
+        """What was resolved, in a line for those who start a run.
+
+        Args:
+            batch_size: images of a step, over all processes.
+            steps: steps of the run.
+
+        Returns:
+            The line.
+        """
+        heads = f"; the heads alone for the first {round((self.head_warmup or 0) * steps)}" if self.head_warmup else ""
+        return (
+            f"{steps} steps of {batch_size} slices{heads}; learning rate {self.learning_rate:.3g} after "
+            f"{round(self.warmup * steps)} steps, {self.prototypes} prototypes, {self.centering}, momentum "
+            f"{self.momentum:g} to {self.momentum_end:g}"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """The values as JSON can hold them."""
         return asdict(self)
@@ -172,64 +189,3 @@ def _require_within(settings: SslSettings, low: float, high: float, names: tuple
         if value is not None and not low <= value <= high:
             wanted = "a share from 0 to 1" if high == 1 else "a number that is not negative"
             raise ConfigurationError(f"{name}={value}: expected {wanted}")
-
-
-PRESETS = {
-    # Caron et al. 2021 and the defaults of main_dino.py for ViT-S: 10 and 1 of 100 epochs of warm-up and freezing.
-    "dino": SslSettings(
-        ibot_weight=0.0,
-        koleo_weight=0.0,
-        centering="softmax",
-        teacher_temp=0.04,
-        teacher_temp_warmup=0.0,
-        norm_last_layer=True,
-        drop_path=0.1,
-        base_learning_rate=5e-4,
-        rate_scaling="linear_256",
-        momentum=0.996,
-        layer_decay=1.0,
-        patch_embed_rate=1.0,
-    ),
-    # Oquab et al. 2023, section 4 and ssl_default_config.yaml: Sinkhorn-Knopp and untied heads as in the paper. ViT-L
-    # and ViT-g have prototypes=131072, and head_bottleneck_dim=384 in the head of class tokens.
-    "dinov2": SslSettings(),
-    # Siméoni et al. 2025 and dinov3_vit7b16_pretrain.yaml, but for the sizes of the heads, which are of a ViT-7B there
-    # (262144 and 98304 prototypes), and Gram anchoring from 1000 of 1200 epochs on, as dinov3_vit7b16_gram_anchor.yaml.
-    # Learning rate (5e-5, which the code multiplies by 4), weight decay and momentum are constant there.
-    "dinov3": SslSettings(
-        gram_weight=2.0,
-        teacher_temp_warmup=0.1,
-        drop_path=0.4,
-        base_learning_rate=2e-4,
-        min_learning_rate=None,
-        weight_decay_end=0.04,
-        momentum=0.994,
-        momentum_end=0.994,
-        beta2=0.99,
-        clip_norm=30.0,
-        freeze_last_layer=0.005,
-        layer_decay=0.98,
-    ),
-}
-"""Name of a paper -> its values."""
-
-
-def ssl_settings(preset: str = "dinov2", **changes: Any) -> SslSettings:
-    """The values of a paper, with changes.
-
-    Args:
-        preset: name of :data:`PRESETS`.
-        **changes: fields of :class:`SslSettings`; ``None`` keeps the paper's.
-
-    Returns:
-        The settings.
-
-    Raises:
-        ConfigurationError: for an unknown name or field, or a value that cannot work.
-    """
-    if preset not in PRESETS:
-        raise ConfigurationError(f"preset: unknown {preset!r}, expected one of {', '.join(PRESETS)}")
-    known = {field.name for field in fields(SslSettings)}
-    if unknown := sorted(changes.keys() - known):
-        raise ConfigurationError(f"preset: unknown values {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    return replace(PRESETS[preset], **{name: value for name, value in changes.items() if value is not None})

@@ -11,6 +11,7 @@ import pytest
 from dicom_files import write_series
 from nibabel import Nifti1Image, save
 from PIL import Image
+from synthetic import write_volume
 
 from monai_dino.commands import main
 from monai_dino.data import CheckLabeld, LoadCased, class_names, load_splits
@@ -185,3 +186,12 @@ def test_masks_and_classes_exclude_each_other(tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         main(["datalist", str(tmp_path), "--masks", "m", "--classes", "folder"])
     assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_images_without_labels(tmp_path: Path) -> None:
+    for name in ("images/a.nii.gz", "images/b.nii.gz", "labels/a.nii.gz"):
+        write_volume(tmp_path / name, np.zeros((4, 4, 2), np.float32))
+    assert main(["datalist", str(tmp_path), "--images", "images", "--unlabelled", "--folds", "2"]) == 0
+    splits = load_splits(tmp_path / "datalist.json", tmp_path, fold=None)
+    assert [item["case"] for item in splits["training"]] == ["a", "b"]
+    assert not any("label" in item for item in splits["training"])

@@ -17,7 +17,7 @@ from synthetic import write_balls
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # tests run in two processes on two cores
 
 
 @pytest.fixture

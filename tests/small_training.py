@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,17 +66,6 @@ class FixedViews(Dataset[Tensors]):
         return {name: torch.rand(size, generator=rng) for name, size in sizes.items()} | {"patch_mask": mask}
 
 
-class PartByPart(StepSampler):
-    """One process takes in each part of a batch what two would take."""
-
-    parts = 1
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for batch in super().__iter__():
-            shares = torch.tensor(batch).view(2 // self.num_replicas, self.parts, -1)
-            yield shares.transpose(0, 1).flatten().tolist()
-
-
 def trainer_of(case: Case, distribution: Distribution, seed: int = 0) -> DinoTrainer:
     torch.manual_seed(seed + (dist.get_rank() if dist.is_initialized() else 0))  # distribute() takes the first one's
     encoder = DinoEncoder(ARCHITECTURE)
@@ -89,9 +77,7 @@ def trainer_of(case: Case, distribution: Distribution, seed: int = 0) -> DinoTra
     else:
         network = SelfDistillation(encoder, **settings)
     distribute(network.to(case.dtype), distribution)
-    sampler = PartByPart(IMAGES, IMAGES, seed=3)
-    sampler.parts = case.parts
-    loader = DataLoader(FixedViews(), batch_sampler=sampler)
+    loader = DataLoader(FixedViews(), batch_sampler=StepSampler(IMAGES, IMAGES, seed=3))
     return DinoTrainer("cpu", STEPS, loader, network, case.precision, case.parts)
 
 

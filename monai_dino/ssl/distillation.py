@@ -24,7 +24,7 @@ __all__ = ["Distillation"]
 
 # Standard deviation of the logits that a teacher without a head gets. At a temperature of 0.07 the targets are then
 # neither even nor a single prototype (entropy 4.2 of ln 512 = 6.2 on breast ultrasound). With cosines, whose deviation
-# is 0.05 in 384 dimensions, it is 6.0 and the loss hardly fell; 0.15 and 0.5 did no better than 0.3.
+# is 0.05 in 384 dimensions, it is 6.0 and the loss hardly fell; 0.15, 0.3 and 0.5 could not be told apart.
 _LOGIT_SPREAD = 0.3
 
 
@@ -38,13 +38,13 @@ class Distillation(StudentTraining):
 
     Unlike in self-distillation, student and teacher are compared on the same view too: the teacher does not follow the
     student, so that there is nothing to be had by agreeing, and of the same view the teacher says most (Beyer et al.
-    2022, a good teacher is patient and consistent). Without these pairs the student learnt less.
+    2022, a good teacher is patient and consistent).
 
     Public teachers come without heads. Then K fixed random directions in the teacher's standardised features take the
-    place of its prototypes: the student has to match the features along all of them. They did as well as features of
-    images for prototypes, which would have to be gathered first and kept, and no worse than a regression of the
-    features, which would be a second form beside that of teachers with a head. Without standardisation the targets
-    would be nearly even, and teach nothing.
+    place of its prototypes: the student has to match the features along all of them. Features of images for prototypes
+    would have to be gathered first and kept, and a regression of the features would be a second form beside that of
+    teachers with a head; in short trials neither could be told from this. Without standardisation the targets would be
+    nearly even, and teach nothing.
 
     Args:
         encoder: the student's encoder.

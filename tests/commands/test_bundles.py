@@ -12,7 +12,7 @@ from monai_dino.commands import bundles, main
 from monai_dino.errors import ConfigurationError
 
 ROOT = Path(monai_dino.__file__).parents[1]
-NAMES = ["dino_classification", "dino_segmentation"]
+NAMES = ["dino_classification", "dino_pretrain", "dino_segmentation"]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -36,7 +36,13 @@ def test_copying_out(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     source = files(bundles.bundles_path() / name)
     copied = files(destination)
     assert copied == {path: source[path] for path in copied}
-    configs = {"train", "evaluate", "inference", "multi_gpu_train", "metadata"}
+    configs = {
+        "train",
+        "distill" if name == "dino_pretrain" else "evaluate",
+        "inference",
+        "multi_gpu_train",
+        "metadata",
+    }
     assert {*(f"configs/{c}.json" for c in configs), "docs/README.md", "LICENSE"} <= copied.keys()
     assert {path.split("/")[0] for path in copied} == {"configs", "docs", "LICENSE"}
 
@@ -61,10 +67,10 @@ def test_what_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bundles", "dino", str(tmp_path / "mine")]) == 1
-    assert "no bundle 'dino'; there are dino_classification, dino_segmentation" in capsys.readouterr().err
+    assert f"no bundle 'dino'; there are {', '.join(NAMES)}" in capsys.readouterr().err
     assert not (tmp_path / "mine").exists()
     assert main(["bundles", NAMES[1]]) == 1
-    assert "where to? python -m monai_dino bundles dino_segmentation DESTINATION" in capsys.readouterr().err
+    assert "where to? python -m monai_dino bundles dino_pretrain DESTINATION" in capsys.readouterr().err
 
 
 def test_where_the_bundles_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

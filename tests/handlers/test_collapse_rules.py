@@ -60,10 +60,12 @@ def test_dimensional_wants_a_fall_to_a_third() -> None:
 
 
 def test_not_learning_wants_time() -> None:
-    assert sign(**GUESS, share=0.5) == "not_learning"
-    assert sign(**GUESS, share=0.1) is None
-    assert sign(**GUESS, share=0.5, feature_similarity=0.8) is None  # they spread, so something is learnt
-    assert sign(dino_relative=0.9, share=0.5) is None
+    rules, guess, spread = CollapseRules(), row(100, **GUESS), row(100, **GUESS, feature_similarity=0.8)
+    assert rules.sign(guess, EARLY, 0.5) == "not_learning"
+    assert rules.sign(guess, EARLY, 0.1) is None
+    assert rules.sign(row(99, **GUESS), EARLY, 0.5) is None  # half of a short run is no time
+    assert rules.sign(spread, EARLY, 0.5) is None  # so something is learnt
+    assert rules.sign(row(100, dino_relative=0.9), EARLY, 0.5) is None
 
 
 @pytest.mark.parametrize("missing", ["feature_similarity", "effective_rank", "feature_rows"])

@@ -12,7 +12,6 @@ has no other), KoLeo, AdamW, the teacher's average, no drop path; batches are ma
 from __future__ import annotations
 
 import argparse
-import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -31,6 +30,10 @@ from monai_dino.transforms import RandBlockMask
 
 ROOT = Path(__file__).resolve().parent
 PROTOTYPES, LOCAL = 65536, 8
+# torchvision has no build beside torch's for CPUs; with these defined, its Python parts can be imported.
+TORCHVISION = torch.library.Library("torchvision", "DEF")
+for operator in ("nms", "qnms"):
+    TORCHVISION.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def batch_of(images: int) -> dict[str, torch.Tensor]:
@@ -67,20 +70,19 @@ def ours(batch: dict[str, torch.Tensor]) -> Callable[[str], torch.Tensor]:
 
 def of_lightly(batch: dict[str, torch.Tensor]) -> Callable[[str], torch.Tensor]:
     """The step of lightly's DINOv2 example, with its parts."""
-    library = torch.library.Library("torchvision", "DEF")  # torchvision has no build beside torch's for CPUs
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import timm
     from lightly.loss import DINOLoss, IBOTPatchLoss, KoLeoLoss
     from lightly.models.modules import DINOProjectionHead, MaskedVisionTransformerTIMM
     from lightly.models.utils import update_momentum
 
-    torch.manual_seed(0)
-    vit = timm.create_model("vit_small_patch14_dinov2", in_chans=1, dynamic_img_size=True)
-    encoder = MaskedVisionTransformerTIMM(vit, antialias=False, pos_embed_initialization="skip")
-    heads = [DINOProjectionHead(384, 2048, 256, PROTOTYPES, norm_last_layer=False) for _ in range(2)]
-    student = torch.nn.ModuleList([encoder, *heads])
-    teacher = copy.deepcopy(student).requires_grad_(False)
+    def network() -> torch.nn.ModuleList:
+        torch.manual_seed(0)
+        vit = timm.create_model("vit_small_patch14_dinov2", in_chans=1, dynamic_img_size=True)
+        encoder = MaskedVisionTransformerTIMM(vit, antialias=False, pos_embed_initialization="skip")
+        heads = [DINOProjectionHead(384, 2048, 256, PROTOTYPES, norm_last_layer=False) for _ in range(2)]
+        return torch.nn.ModuleList([encoder, *heads])
+
+    student, teacher = network(), network().requires_grad_(False)
     losses = DINOLoss(PROTOTYPES), IBOTPatchLoss(PROTOTYPES), KoLeoLoss()
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-4)
     whole, local = (batch[key].transpose(0, 1).flatten(0, 1) for key in ("image_global", "image_local"))
@@ -162,7 +164,7 @@ def main() -> None:
         "",
         f"Batch {options.batch_size}, {torch.get_num_threads()} threads, median of {options.rounds} steps, "
         f"{work / options.batch_size / 1e9:.0f} GFLOP an image. The processor computes bf16 in "
-        f"{', '.join(sorted(able)) or 'no instruction of its own: there bf16 is emulated, and slow for both'}.",
+        f"{', '.join(sorted(able)) or 'no no instruction: there bf16 is emulated, and slow for both'}.",
         "",
     ]
     path = ROOT / "results" / "pretrain_step.md"

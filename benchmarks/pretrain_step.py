@@ -164,7 +164,7 @@ def main() -> None:
         "",
         f"Batch {options.batch_size}, {torch.get_num_threads()} threads, median of {options.rounds} steps, "
         f"{work / options.batch_size / 1e9:.0f} GFLOP an image. The processor computes bf16 in "
-        f"{', '.join(sorted(able)) or 'no no instruction: there bf16 is emulated, and slow for both'}.",
+        f"{', '.join(sorted(able)) or 'no instruction of its own, so bf16 was not timed'}.",
         "",
     ]
     path = ROOT / "results" / "pretrain_step.md"

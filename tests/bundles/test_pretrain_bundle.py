@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -210,5 +211,5 @@ def test_versions_are_those_of_the_other_bundles() -> None:
     for field in ("monai_version", "pytorch_version", "numpy_version", "version"):
         assert own[field] == other[field]
     required = dict(own["required_packages_version"])
-    required.pop("tensorboard")
+    assert required.pop("tensorboard") == version("tensorboard")
     assert required == other["required_packages_version"]

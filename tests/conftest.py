@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 import torch
 from common import TINY
+from hypothesis import settings
 from synthetic import write_balls
+
+# How long an example takes depends on what else the machine is doing.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> None:
     if output.exists() and not options.overwrite:
         raise DatalistError(f"{output} is there already; a new split would mix with results of the old (--overwrite)")
     if options.unlabelled:
-        pairing = pair_nothing(images, options.channels)
+        pairing = pair_nothing(images, options.mask_suffix, options.channels)
     elif options.classes == "folder":
         pairing = pair_classes(images, options.channels)
     elif options.classes:

@@ -40,11 +40,12 @@ class Pairing:
         self.patients.append(patient)
 
 
-def pair_nothing(images: Path, channels: Sequence[str] = ()) -> Pairing:
-    """Takes images without labels, as pretraining uses them.
+def pair_nothing(images: Path, mask_suffix: str, channels: Sequence[str] = ()) -> Pairing:
+    """Takes images without labels, as pretraining uses them; what is named like a mask is left out.
 
     Args:
         images: folder of the images.
+        mask_suffix: what a mask's name has more than its image's, as for :func:`pair_masks`.
         channels: endings, after ``_``, of the files that make up one multi-channel image, in order.
 
     Returns:
@@ -55,9 +56,17 @@ def pair_nothing(images: Path, channels: Sequence[str] = ()) -> Pairing:
     """
     found = find_images(images)
     result = Pairing(left_out=dict(found.left_out))
-    for paths in group_channels(found.images, images, channels, result.left_out).values():
+    ending = _mask_ending(mask_suffix)
+    masks = [p for p in found.images if ending and ending.match(stem_in(images, p))]
+    result.left_out |= dict.fromkeys(masks, f"named like a mask ({mask_suffix})")
+    pictures = [p for p in found.images if p not in result.left_out]
+    for paths in group_channels(pictures, images, channels, result.left_out).values():
         result.add(paths, None)
     return result
+
+
+def _mask_ending(mask_suffix: str) -> re.Pattern[str] | None:
+    return re.compile(rf"^(?P<base>.+?){re.escape(mask_suffix)}(?:_\d+)?$") if mask_suffix else None
 
 
 def pair_masks(images: Path, masks: Path | None, mask_suffix: str, channels: Sequence[str] = ()) -> Pairing:
@@ -80,7 +89,7 @@ def pair_masks(images: Path, masks: Path | None, mask_suffix: str, channels: Seq
     """
     found = find_images(images)
     result = Pairing(left_out=dict(found.left_out))
-    ending = re.compile(rf"^(?P<base>.+?){re.escape(mask_suffix)}(?:_\d+)?$") if mask_suffix else None
+    ending = _mask_ending(mask_suffix)
     found_masks = found if masks is None else find_images(masks)
     result.left_out |= found_masks.left_out
     by_base: dict[str, list[Path]] = defaultdict(list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -16,10 +16,9 @@ from monai_dino.errors import ConfigurationError, InputError, NetworkError
 from monai_dino.evaluation.slice_rows import SliceRows, slice_rows
 from monai_dino.inferers.autocast import Precision, autocast
 from monai_dino.networks.encoders.encoder import DinoEncoder, EncoderOutput
+from monai_dino.networks.nets.embedder import EmbeddingPooling
 
-__all__ = ["FeaturePooling", "Features", "extract_features"]
-
-FeaturePooling = Literal["cls", "patches", "cls+patches"]
+__all__ = ["Features", "extract_features"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Features:
     def __len__(self) -> int:
         return len(self.cls)
 
-    def vectors(self, pooling: FeaturePooling = "cls") -> np.ndarray:
+    def vectors(self, pooling: EmbeddingPooling = "cls") -> np.ndarray:
         """One vector per row.
 
         Args:
@@ -59,8 +58,8 @@ class Features:
         Raises:
             ConfigurationError: for another pooling.
         """
-        if pooling not in get_args(FeaturePooling):
-            known = ", ".join(get_args(FeaturePooling))
+        if pooling not in get_args(EmbeddingPooling):
+            known = ", ".join(get_args(EmbeddingPooling))
             raise ConfigurationError(f"pooling: unknown value {pooling!r}, expected one of {known}")
         parts = [getattr(self, name) for name in pooling.split("+")]
         return np.concatenate(parts, axis=-1).reshape(len(self), -1)

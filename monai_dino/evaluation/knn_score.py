@@ -11,9 +11,10 @@ import numpy as np
 
 from monai_dino.errors import InputError
 from monai_dino.evaluation.classification import classification_metric
-from monai_dino.evaluation.features import FeaturePooling, Features
+from monai_dino.evaluation.features import Features
 from monai_dino.evaluation.knn import knn_classify
 from monai_dino.evaluation.neighbours import Metric
+from monai_dino.networks.nets.embedder import EmbeddingPooling
 
 __all__ = ["KnnScore", "check_voters", "knn_score"]
 
@@ -44,7 +45,7 @@ class KnnScore:
 def knn_score(
     features: Features,
     k: int = 5,
-    pooling: FeaturePooling = "cls",
+    pooling: EmbeddingPooling = "cls",
     metric: Metric = "cosine",
     temperature: float | None = None,
 ) -> KnnScore:

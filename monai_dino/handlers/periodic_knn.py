@@ -17,12 +17,13 @@ from tqdm import tqdm
 
 from monai_dino.data.case_slices import CaseSlices
 from monai_dino.errors import ConfigurationError
-from monai_dino.evaluation.features import FeaturePooling, extract_features
+from monai_dino.evaluation.features import extract_features
 from monai_dino.evaluation.knn_score import check_voters, knn_score
 from monai_dino.handlers.training_table import TrainingTable, read_training_table
 from monai_dino.inferers.autocast import Precision
 from monai_dino.losses.collectives import all_reduce_sum, several_processes
 from monai_dino.networks import DinoEncoder
+from monai_dino.networks.nets.embedder import EmbeddingPooling
 
 __all__ = ["PeriodicKnnHandler"]
 
@@ -64,7 +65,7 @@ class PeriodicKnnHandler:
         interval: int = 1,
         k: int = 5,
         temperature: float | None = None,
-        pooling: FeaturePooling = "cls",
+        pooling: EmbeddingPooling = "cls",
         precision: Precision = "auto",
         batch_size: int = 32,
         cache: bool = True,
@@ -79,7 +80,7 @@ class PeriodicKnnHandler:
         self.interval = interval
         self.k = k
         self.temperature = temperature
-        self.pooling: FeaturePooling = pooling
+        self.pooling: EmbeddingPooling = pooling
         self.precision: Precision = precision
         self.batch_size = batch_size
         self.cache = cache

@@ -15,6 +15,7 @@ from monai_dino.networks.encoders.architectures import architecture_differences
 from monai_dino.networks.encoders.encoder import DinoEncoder
 from monai_dino.networks.encoders.merging import has_adapters
 from monai_dino.networks.encoders.quiet import quiet_transformers
+from monai_dino.networks.misfits import misfits
 
 __all__ = ["load_adapters", "save_adapters"]
 
@@ -84,14 +85,7 @@ def _check_architecture(encoder: DinoEncoder, folder: Path) -> None:
 
 def _check_tensors(encoder: DinoEncoder, folder: Path, config: dict[str, Any]) -> None:
     found, wanted = _read_shapes(folder / _TENSORS), _wanted_shapes(encoder, folder, config)
-    problems = [f"missing: {name}" for name in sorted(wanted.keys() - found.keys())]
-    problems += [f"unexpected: {name}" for name in sorted(found.keys() - wanted.keys())]
-    problems += [
-        f"{name}: found {found[name]}, wanted {shape}"
-        for name, shape in sorted(wanted.items())
-        if name in found and found[name] != shape
-    ]
-    if problems:
+    if problems := misfits(found, wanted):
         listed = "\n  ".join(problems)
         raise WeightsError(
             f"{folder}: its adapters do not fit the encoder; {_REMEDY}; {len(problems)} names do not fit:\n  {listed}"

@@ -19,6 +19,7 @@ from monai_dino.networks.encoders.architectures import (
 )
 from monai_dino.networks.encoders.channels import PerChannel, fold_patch_embedding
 from monai_dino.networks.encoders.source import EncoderWeights
+from monai_dino.networks.misfits import misfits
 
 __all__ = ["load_backbone", "resolve_architecture"]
 
@@ -111,14 +112,7 @@ def load_backbone(
         state[_MASK_TOKEN] = torch.zeros_like(own[_MASK_TOKEN])
     elif state[_MASK_TOKEN].numel() == own[_MASK_TOKEN].numel():
         state[_MASK_TOKEN] = state[_MASK_TOKEN].reshape(own[_MASK_TOKEN].shape)
-    problems = [f"missing: {name}" for name in own if name not in state]
-    problems += [f"unexpected: {name}" for name in state if name not in own]
-    problems += [
-        f"{name}: found {tuple(state[name].shape)}, wanted {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    if problems:
+    if problems := misfits(state, own):
         listed = "\n  ".join(problems)
         raise WeightsError(
             f"{loaded.source}: {_other_architecture(backbone, loaded)}the weights do not fit the architecture; "

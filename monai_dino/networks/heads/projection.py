@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from monai_dino.errors import ConfigurationError, WeightsError
+from monai_dino.networks.misfits import misfits
 
 __all__ = ["ProjectionHead", "load_original_head"]
 
@@ -105,14 +106,7 @@ def load_original_head(
     """
     renamed = {new: old for old, new in _ORIGINAL.items()}
     own = {renamed.get(name, name): value for name, value in head.state_dict().items()}
-    problems = [f"missing: {name}" for name in own if name not in state]
-    problems += [f"unexpected: {name}" for name in state if name not in own]
-    problems += [
-        f"{name}: found {tuple(state[name].shape)}, wanted {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    if problems:
+    if problems := misfits(state, own):
         listed = "\n  ".join(problems)
         raise WeightsError(f"{source}: the weights do not fit the head; {len(problems)} names do not:\n  {listed}")
     head.load_state_dict({_ORIGINAL.get(name, name): value for name, value in state.items()})

@@ -6,12 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from torch import nn
 
 from monai_dino.errors import ConfigurationError, WeightsError
 from monai_dino.networks.adaptation import count_parameters
 from monai_dino.networks.encoders.state_files import read_state_file
+from monai_dino.networks.misfits import misfits
 from monai_dino.networks.nets.classifier import DinoClassifier
 from monai_dino.networks.nets.segmenter import DinoSegmenter
 
@@ -54,14 +54,7 @@ def load_trained(network: Network, path: str | Path) -> Network:
     if not Path(path).is_file():
         raise WeightsError(f"{path}: there is no trained network here; run the bundle's train configuration first")
     state, own = read_state_file(Path(path)), network.state_dict()
-    problems = [f"missing: {name}" for name in own if name not in state]
-    problems += [f"unexpected: {name}" for name in state if name not in own]
-    problems += [
-        f"{name}: found {tuple(state[name].shape)}, wanted {tuple(value.shape)}"
-        for name, value in own.items()
-        if isinstance(state.get(name), torch.Tensor) and state[name].shape != value.shape
-    ]
-    if problems:
+    if problems := misfits(state, own):
         listed = "\n  ".join(problems)
         raise WeightsError(f"{path}: trained with other settings; {len(problems)} names do not fit:\n  {listed}")
     network.load_state_dict(state)

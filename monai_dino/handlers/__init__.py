@@ -5,7 +5,9 @@ from monai_dino.handlers.best_model import BestModelHandler
 from monai_dino.handlers.budget import BudgetHandler
 from monai_dino.handlers.collapse import CollapseMonitor
 from monai_dino.handlers.collapse_rules import CollapseRules
+from monai_dino.handlers.detection_report import DetectionReportHandler
 from monai_dino.handlers.embeddings import EmbeddingWriter
+from monai_dino.handlers.explanations import ExplanationWriter
 from monai_dino.handlers.export import ExportHandler
 from monai_dino.handlers.feature_window import effective_rank, feature_similarity
 from monai_dino.handlers.instruments import InstrumentEvents, InstrumentsHandler
@@ -28,8 +30,10 @@ __all__ = [
     "ClassificationWriter",
     "CollapseMonitor",
     "CollapseRules",
+    "DetectionReportHandler",
     "EmbeddingWriter",
     "EndingValidationHandler",
+    "ExplanationWriter",
     "ExportHandler",
     "InstrumentEvents",
     "InstrumentsHandler",

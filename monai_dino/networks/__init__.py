@@ -3,7 +3,13 @@
 
 from monai_dino.networks.adaptation import adapt, count_parameters, load_adapters, save_adapters
 from monai_dino.networks.decoders import DECODERS
-from monai_dino.networks.encoders import ARCHITECTURES, DinoEncoder, EncoderOutput
+from monai_dino.networks.encoders import (
+    ARCHITECTURES,
+    DinoEncoder,
+    EncoderOutput,
+    cls_attention,
+    register_attention,
+)
 from monai_dino.networks.heads import ProjectionHead
 from monai_dino.networks.nets import (
     DinoClassifier,
@@ -25,9 +31,11 @@ __all__ = [
     "ProjectionHead",
     "adapt",
     "adapted_encoder",
+    "cls_attention",
     "count_parameters",
     "load_adapters",
     "load_trained",
+    "register_attention",
     "require_pretrained",
     "save_adapters",
 ]

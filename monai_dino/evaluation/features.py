@@ -46,6 +46,27 @@ class Features:
     def __len__(self) -> int:
         return len(self.cls)
 
+    def take(self, rows: np.ndarray | Sequence[int]) -> Features:
+        """Some of the rows.
+
+        Args:
+            rows: their numbers, or a boolean of each.
+
+        Returns:
+            The features of these rows, in their order.
+        """
+        rows = np.asarray(rows)
+        rows = rows if rows.dtype == bool else rows.astype(np.int64)
+        return Features(
+            self.cls[rows],
+            self.patches[rows],
+            self.blocks,
+            self.case[rows],
+            self.patient[rows],
+            self.index[rows],
+            None if self.label is None else self.label[rows],
+        )
+
     def vectors(self, pooling: EmbeddingPooling = "cls") -> np.ndarray:
         """One vector per row.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training within a budget: a warm-up and cosine learning rate over epochs or minutes, whichever ends first."""
+"""Training within a budget: a warm-up and cosine learning rate over epochs, steps or minutes, whichever ends first."""
 
 from __future__ import annotations
 
@@ -28,19 +28,29 @@ class BudgetHandler:
         optimizer: whose rates are set; their values now are the peaks.
         warmup: share of the budget that the warm-up takes, from 0 to 1.
         max_minutes: limit on the time of training, validation included; ``None`` for none.
+        max_steps: limit on the steps of training; ``None`` for none.
 
     Raises:
         ConfigurationError: for a warm-up that is not a share, or a limit that is not above 0.
     """
 
-    def __init__(self, optimizer: Optimizer, warmup: float = 0.05, max_minutes: float | None = None) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        warmup: float = 0.05,
+        max_minutes: float | None = None,
+        max_steps: int | None = None,
+    ) -> None:
         if not 0 <= warmup <= 1:
             raise ConfigurationError(f"warmup={warmup}: expected a share from 0 to 1")
         if max_minutes is not None and not max_minutes > 0:
             raise ConfigurationError(f"max_minutes={max_minutes}: expected a limit above 0, or null for none")
+        if max_steps is not None and max_steps < 1:
+            raise ConfigurationError(f"max_steps={max_steps}: expected at least 1, or null for none")
         self.optimizer = optimizer
         self.warmup = warmup
         self.max_minutes = max_minutes
+        self.max_steps = max_steps
         self.peaks = [group["lr"] for group in optimizer.param_groups]
         self.started = 0.0
 
@@ -61,18 +71,22 @@ class BudgetHandler:
     def _set_rates(self, engine: Engine) -> None:
         state = engine.state
         total = (state.max_epochs or 1) * (state.epoch_length or 1)
+        total = total if self.max_steps is None else min(total, self.max_steps)
         factor = _warmup_cosine(max((state.iteration - 0.5) / total, self._time_spent()), self.warmup)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
 
     def _stop_when_spent(self, engine: Engine) -> None:
-        if self._time_spent() >= 1:
+        if self._spent(engine):
             engine.state.max_epochs = engine.state.epoch
             engine.terminate_epoch()
 
     def _stop_after_validation(self, engine: Engine) -> None:
-        if self._time_spent() >= 1:
+        if self._spent(engine):
             engine.state.max_epochs = engine.state.epoch
+
+    def _spent(self, engine: Engine) -> bool:
+        return self._time_spent() >= 1 or (self.max_steps is not None and engine.state.iteration >= self.max_steps)
 
     def _time_spent(self) -> float:
         if self.max_minutes is None:

@@ -34,6 +34,7 @@ from synthetic import write_balls, write_stripes
 from monai_dino.commands.bundles import bundles_path
 
 CONFIGS = ("train", "evaluate", "inference", "multi_gpu_train")
+FURTHER = {"dino_classification": ("explain", "knn", "linear_probe", "few_shot", "cross_validation")}
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -57,7 +58,8 @@ def trained(
 def test_files_of_a_bundle(name: str) -> None:
     root = bundles_path() / name
     files = {p.relative_to(root).as_posix() for folder in ("configs", "docs") for p in (root / folder).rglob("*")}
-    assert files == {f"configs/{config}.json" for config in (*CONFIGS, "metadata")} | {"docs/README.md"}
+    configs = (*CONFIGS, *FURTHER.get(name, ()), "metadata")
+    assert files == {f"configs/{config}.json" for config in configs} | {"docs/README.md"}
     assert (root / "LICENSE").read_text() == (REPOSITORY / "LICENSE").read_text()
     assert not list(root.rglob("*.py"))
 

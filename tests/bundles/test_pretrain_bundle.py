@@ -23,7 +23,7 @@ from monai_dino.commands.bundles import bundles_path
 from monai_dino.networks import DinoEncoder
 
 NAME = "dino_pretrain"
-CONFIGS = ("train", "distill", "inference", "multi_gpu_train")
+CONFIGS = ("train", "distill", "inference", "multi_gpu_train", "evaluate", "explain")
 HEADS = {"network_def::prototypes": 16, "network_def::head_hidden_dim": 32, "network_def::head_bottleneck_dim": 16}
 TRAINING: dict[str, Any] = {
     **{"encoder": TINY["dinov2"], "image_size": 56, "local_views": 2, "epochs": 2, "batch_size": 4},

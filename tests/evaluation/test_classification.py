@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from monai_dino.errors import InputError
+from monai_dino.errors import ConfigurationError, InputError
 from monai_dino.evaluation import classification_metric
-from monai_dino.evaluation.classification import CLASSIFICATION_METRICS
+from monai_dino.evaluation.classification import CLASSIFICATION_METRICS, weighted_classification
 
 
 def cases(least: int = 1) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
@@ -40,6 +40,15 @@ def test_equals_scikit_learn(case: tuple[np.ndarray, np.ndarray]) -> None:
             "recall": metrics.recall_score(truth, predicted, average="macro", zero_division=0),
             "f1": metrics.f1_score(truth, predicted, average="macro", zero_division=0),
         }
+        of = [1] if probabilities.shape[1] == 2 else np.unique(truth)
+        if np.isin(of, truth).all():
+            expected["sensitivity"] = metrics.recall_score(truth, predicted, labels=of, average="macro")
+        against = [
+            k for k in ([1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])) if (truth != k).any()
+        ]
+        if against:
+            rates = [metrics.recall_score(truth == k, predicted == k, pos_label=False) for k in against]
+            expected["specificity"] = np.mean(rates)
     for name, value in expected.items():
         assert classification_metric(name, probabilities, truth) == pytest.approx(value)
 
@@ -82,7 +91,7 @@ def test_class_that_is_never_predicted() -> None:
 @pytest.mark.parametrize("name", CLASSIFICATION_METRICS)
 def test_one_case(name: str) -> None:
     found = classification_metric(name, np.array([[0.3, 0.7]]), np.array([1]))
-    assert math.isnan(found) if name == "auroc" else found == 1.0
+    assert math.isnan(found) if name in ("auroc", "specificity") else found == 1.0
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION_METRICS)
@@ -96,3 +105,31 @@ def test_undefined_probabilities_are_refused(name: str, value: float) -> None:
     # The highest of [NaN, 0.5] would be the first: a silent prediction.
     with pytest.raises(InputError, match="not finite"):
         classification_metric(name, np.array([[0.3, 0.7], [value, 0.5]]), np.array([1, 0]))
+
+
+def test_sensitivity_and_specificity_of_two_classes_are_those_of_class_1() -> None:
+    probabilities = np.array([[0.2, 0.8], [0.2, 0.8], [0.9, 0.1], [0.9, 0.1], [0.2, 0.8]])
+    truth = np.array([1, 1, 1, 0, 0])
+    assert classification_metric("sensitivity", probabilities, truth) == pytest.approx(2 / 3)
+    assert classification_metric("specificity", probabilities, truth) == pytest.approx(1 / 2)
+    assert math.isnan(classification_metric("sensitivity", probabilities[3:], truth[3:]))
+
+
+@settings(deadline=None, max_examples=15)
+@given(cases(least=4), st.integers(0, 2**32 - 1))
+def test_weights_are_how_often_a_case_is_drawn(case: tuple[np.ndarray, np.ndarray], seed: int) -> None:
+    probabilities, truth = case
+    drawn = np.random.default_rng(seed).integers(len(truth), size=(3, len(truth)))
+    weights = np.stack([np.bincount(rows, minlength=len(truth)) for rows in drawn]).astype(float)
+    for name in CLASSIFICATION_METRICS:
+        found = weighted_classification(name, probabilities, truth, weights)
+        np.testing.assert_allclose(
+            found, [classification_metric(name, probabilities[rows], truth[rows]) for rows in drawn], atol=1e-12
+        )
+
+
+def test_what_cannot_be_measured_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="unknown 'acc'"):
+        classification_metric("acc", np.array([[0.3, 0.7]]), np.array([1]))
+    with pytest.raises(InputError, match="there are 2 columns"):
+        classification_metric("accuracy", np.array([[0.3, 0.7]]), np.array([2]))

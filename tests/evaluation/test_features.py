@@ -138,3 +138,17 @@ def test_what_cannot_work(encoder: DinoEncoder) -> None:
     loader[0]["label"][1] = 1
     with pytest.raises(InputError, match="c0: its slices differ in patient or label"):
         extract(encoder, loader).by_case()
+
+
+def test_take_gives_rows_in_their_order(encoder: DinoEncoder) -> None:
+    features = extract(encoder, batches(6), [1, 3])
+    some = features.take([4, 0])
+    assert (some.case.tolist(), some.index.tolist(), some.blocks) == (["c2", "c0"], [0, 0], (1, 3))
+    np.testing.assert_array_equal(some.cls, features.cls[[4, 0]])
+    np.testing.assert_array_equal(some.patches, features.patches[[4, 0]])
+    second = features.take(features.label == 1)
+    assert second.patient.tolist() == second.case.tolist() == ["c1", "c1"]
+    assert second.label is not None
+    assert second.label.tolist() == [1, 1]
+    assert len(features.take([])) == 0
+    assert Features(**{**vars(features), "label": None}).take([2]).label is None

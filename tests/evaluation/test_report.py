@@ -20,7 +20,8 @@ NAN = float("nan")
 
 
 def row(case: str, patient: str, name: str, dice: float, hd95: float = 1.0) -> dict[str, Any]:
-    return {"case": case, "patient": patient, "class": name, "dice": dice, "jaccard": dice / (2 - dice), "hd95": hd95}
+    metrics = {"dice": dice, "jaccard": dice / (2 - dice), "hd95": hd95, "nsd": dice}
+    return {"case": case, "patient": patient, "class": name} | metrics
 
 
 ROWS = [
@@ -93,7 +94,7 @@ def test_files_hold_the_rows_and_the_summary(tmp_path: Path) -> None:
     for found, wanted in zip(table, ROWS, strict=True):
         assert list(found) == list(wanted)
         assert (found["case"], found["patient"], found["class"]) == (wanted["case"], wanted["patient"], wanted["class"])
-        for name in ("dice", "jaccard", "hd95"):
+        for name in ("dice", "jaccard", "hd95", "nsd"):
             assert float(found[name]) == pytest.approx(wanted[name], nan_ok=True)
 
     def no_constants(name: str) -> None:

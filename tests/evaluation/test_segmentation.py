@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 
 from monai_dino.evaluation import segmentation_metrics
 
-NAMES = {"dice", "jaccard", "hd95", "voxels_prediction", "voxels_truth"}
+NAMES = {"dice", "jaccard", "hd95", "nsd", "voxels_prediction", "voxels_truth"}
 
 
 Pair = tuple[torch.Tensor, torch.Tensor, tuple[float, ...]]
@@ -39,6 +39,12 @@ def brute_hd95(p: np.ndarray, t: np.ndarray, spacing: Sequence[float]) -> float:
     surfaces = [np.argwhere(m & ~binary_erosion(m)) * np.asarray(spacing) for m in (p, t)]
     apart = cdist(*surfaces)
     return max(float(np.percentile(apart.min(axis=axis), 95)) for axis in (0, 1))
+
+
+def brute_nsd(p: np.ndarray, t: np.ndarray, spacing: Sequence[float], tolerance: float) -> float:
+    surfaces = [np.argwhere(m & ~binary_erosion(m)) * np.asarray(spacing) for m in (p, t)]
+    apart = cdist(*surfaces)
+    return float(np.concatenate([apart.min(axis=axis) <= tolerance for axis in (0, 1)]).mean())
 
 
 @settings(deadline=None, max_examples=25)
@@ -77,6 +83,7 @@ def test_equals_brute_force(pair: Pair) -> None:
             assert values["dice"] == pytest.approx(2 * (p & t).sum() / (p.sum() + t.sum()))
             assert values["jaccard"] == pytest.approx((p & t).sum() / (p | t).sum())
             assert values["hd95"] == pytest.approx(brute_hd95(p, t, spacing), rel=1e-5, abs=1e-6)
+            assert values["nsd"] == pytest.approx(brute_nsd(p, t, spacing, 1.0), abs=1e-6)
 
 
 @settings(deadline=None, max_examples=15)
@@ -89,11 +96,13 @@ def test_one_slice_is_a_picture(pair: Pair, axis: int) -> None:
         p, t = (m.squeeze(axis).numpy() == k for m in (prediction, truth))
         if p.any() and t.any():
             assert values["hd95"] == pytest.approx(brute_hd95(p, t, in_plane), rel=1e-5, abs=1e-6)
+            assert values["nsd"] == pytest.approx(brute_nsd(p, t, in_plane, 1.0), abs=1e-6)
 
 
 def test_one_voxel() -> None:
     mask = torch.ones(1, 1, 1, dtype=torch.uint8)
-    assert segmentation_metrics(mask, mask, 2, (1, 1, 1))[1]["hd95"] == 0.0
+    found = segmentation_metrics(mask, mask, 2, (1, 1, 1))[1]
+    assert (found["hd95"], found["nsd"]) == (0.0, 1.0)
 
 
 def test_distance_in_mm() -> None:
@@ -119,10 +128,11 @@ def test_absent_classes(in_prediction: int, in_truth: int) -> None:
     values = segmentation_metrics(prediction, truth, 2, (1.0, 1.0, 1.0))[1]
     assert math.isnan(values["hd95"])
     if in_prediction or in_truth:
-        assert (values["dice"], values["jaccard"]) == (0.0, 0.0)
+        assert (values["dice"], values["jaccard"], values["nsd"]) == (0.0, 0.0, 0.0)
     else:
         assert math.isnan(values["dice"])
         assert math.isnan(values["jaccard"])
+        assert math.isnan(values["nsd"])
 
 
 @settings(deadline=None, max_examples=10)
@@ -130,7 +140,7 @@ def test_absent_classes(in_prediction: int, in_truth: int) -> None:
 def test_a_mask_equals_itself(pair: Pair) -> None:
     for values in segmentation_metrics(pair[0], pair[0], 3, pair[2]).values():
         if values["voxels_truth"]:
-            assert (values["dice"], values["jaccard"], values["hd95"]) == (1.0, 1.0, 0.0)
+            assert [values[name] for name in ("dice", "jaccard", "hd95", "nsd")] == [1.0, 1.0, 0.0, 1.0]
 
 
 def test_more_than_255_classes() -> None:

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases in the order of what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monai_dino.visualize.report.numbers import as_number, is_defined, shown
+from monai_dino.visualize.report.run import Evaluation, Record
+
+__all__ = ["CaseResult", "score_name", "worst_first"]
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """How a case came out.
+
+    Attributes:
+        name: the case.
+        patient: its patient.
+        score: the less, the worse; ``None`` where it is undefined.
+        words: what the score is.
+        failed: what went wrong, worst first; nothing where nothing did.
+    """
+
+    name: str
+    patient: str
+    score: float | None
+    words: str
+    failed: tuple[str, ...] = ()
+
+
+def worst_first(evaluation: Evaluation) -> list[CaseResult]:
+    """Orders the cases of an evaluation.
+
+    Of a segmentation by the mean Dice of the classes in which it is defined; of a classification by the probability of
+    the true class. Cases whose score is undefined come first, since nothing says that they went well.
+
+    Args:
+        evaluation: metrics of cases.
+
+    Returns:
+        The cases; none where the evaluation has no table of that kind.
+    """
+    columns = set(evaluation.rows[0]) if evaluation.rows else set()
+    if {"case", "class", "dice"} <= columns:
+        found = _segmented(evaluation.rows)
+    elif {"case", "truth", "prediction"} <= columns:
+        found = [_classified(row) for row in evaluation.rows]
+    else:
+        return []
+    return sorted(found, key=lambda c: (c.score is not None, c.score or 0.0, not c.failed))
+
+
+def score_name(evaluation: Evaluation) -> str:
+    """What the score of its cases is, as the heading of a column."""
+    return "mean Dice" if "dice" in evaluation.rows[0] else "probability of the true class"
+
+
+def _segmented(rows: Sequence[Record]) -> list[CaseResult]:
+    cases: dict[str, list[Record]] = {}
+    for row in rows:
+        cases.setdefault(row["case"], []).append(row)
+    results = []
+    for name, own in cases.items():
+        dice = [v for row in own if (v := as_number(row["dice"])) is not None and is_defined(v)]
+        score = sum(dice) / len(dice) if dice else None
+        words = f"Dice {shown(score)}" + (f" (mean of {len(dice)} classes)" if len(dice) > 1 else "")
+        failed = tuple(text for row in own if (text := _missed(row)))
+        results.append(CaseResult(name, own[0].get("patient", name), score, words, failed))
+    return results
+
+
+def _missed(row: Record) -> str:
+    dice, predicted, true = (as_number(row.get(k)) for k in ("dice", "voxels_prediction", "voxels_truth"))
+    name = row["class"]
+    if not is_defined(dice):
+        return f"{name}: Dice is undefined" + (", for it is in neither mask" if predicted == true == 0 else "")
+    if dice == 0:
+        if predicted == 0:
+            return f"{name}: missed, nothing was predicted"
+        return f"{name}: predicted where there is none" if true == 0 else f"{name}: predicted in another place"
+    return ""
+
+
+def _classified(row: Record) -> CaseResult:
+    truth, prediction = row["truth"], row["prediction"]
+    p = as_number(row.get(f"p_{truth}"))
+    score = p if is_defined(p) else None
+    failed: tuple[str, ...] = ()
+    if score is None:
+        failed = ("its probabilities are undefined",)
+    elif truth != prediction:
+        failed = (f"{truth} taken for {prediction} (probability {shown(as_number(row.get(f'p_{prediction}')))})",)
+    return CaseResult(
+        row["case"], row.get("patient", row["case"]), score, f"probability of {truth}: {shown(score)}", failed
+    )

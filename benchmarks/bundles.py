@@ -44,7 +44,7 @@ DATASETS: dict[str, dict[str, Any]] = {
             "samples_per_epoch": 1024, "val_interval": 3,
         },
         "methods": SEGMENTATION,
-        "peers": ["UNet", "SegResNet"],
+        "peers": ["unet3d", "segresnet"],
         "test_share": 0.2,
     },
     "breast_us": {

@@ -11,6 +11,7 @@ import pytest
 import monai_dino
 
 ROOMS = [
+    "auto3dseg",
     "checkpoints",
     "commands",
     "console",

@@ -11,7 +11,16 @@ from typing import Any
 from monai_dino.errors import DatalistError
 from monai_dino.files import read_json_object
 
-__all__ = ["channels", "check_evaluation", "class_names", "find_datalist", "fingerprint", "modality", "read_datalist"]
+__all__ = [
+    "channels",
+    "check_evaluation",
+    "class_names",
+    "find_datalist",
+    "fingerprint",
+    "modality",
+    "modality_named",
+    "read_datalist",
+]
 
 _RESERVED = "mean"  # reports write the mean over classes beside them
 _MODALITIES = {
@@ -103,12 +112,24 @@ def modality(datalist: str | Path, dataset_dir: str | Path) -> str:
     path = find_datalist(datalist, dataset_dir)
     stated = read_datalist(path).get("modality")
     names = [str(v) for v in (stated.values() if isinstance(stated, Mapping) else [stated or ""])]
-    known = {_MODALITIES.get(name.lower().replace("-", "").split("_")[0]) for name in names}
+    known = {modality_named(name) for name in names}
     if len(known) == 1 and (found := known.pop()):
         return found
     raise DatalistError(
         f"modality: {path} states {', '.join(filter(None, names)) or 'none'}; give --modality ct, mr, us, xray or rgb"
     )
+
+
+def modality_named(name: str) -> str | None:
+    """What a name of a modality stands for.
+
+    Args:
+        name: such as ``CT``, ``MRI``, ``T1w`` or ``ultrasound``.
+
+    Returns:
+        ``ct``, ``mr``, ``us``, ``xray`` or ``rgb``; ``None`` for another.
+    """
+    return _MODALITIES.get(name.lower().replace("-", "").split("_")[0])
 
 
 def channels(datalist: str | Path, dataset_dir: str | Path) -> list[str]:

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cases of a comparison: what they are labelled with, and a digest by which a change of them is noticed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_dino.auto3dseg.contestants import Task
+from monai_dino.auto3dseg.folds import ComparisonFold
+from monai_dino.auto3dseg.job import digest
+from monai_dino.commands.bundles import bundles_path
+from monai_dino.data import find_datalist, load_splits
+from monai_dino.data.datalist_file import read_datalist
+from monai_dino.data.sources import file_digest, source_files
+from monai_dino.errors import ConfigurationError, DatalistError
+from monai_dino.files import write_json
+
+__all__ = ["check_settings", "data_digest", "labelled_items", "task_of", "weights_digest", "write_fold"]
+
+
+def labelled_items(datalist: Path, dataset_dir: Path) -> list[dict[str, Any]]:
+    """The cases of ``training`` and ``validation``; the test set is left for the end.
+
+    Args:
+        datalist: the datalist.
+        dataset_dir: folder of the data.
+
+    Returns:
+        Items with absolute paths, ``case`` and ``patient``.
+
+    Raises:
+        DatalistError: when it cannot be read, or a case has no label.
+    """
+    splits = load_splits(datalist, dataset_dir, fold=None)
+    items = splits["training"] + splits["validation"]
+    if not items:
+        raise DatalistError(f"{datalist}: has no training cases; a comparison needs some of at least 3 patients")
+    if without := [item["case"] for item in items if item.get("label") is None]:
+        raise DatalistError(
+            f"{datalist}: {len(without)} cases have no label, such as {without[0]}; take them out of training"
+        )
+    for item in items:
+        item |= {"image": _absolute(item["image"]), "label": _absolute(item["label"])}
+    return items
+
+
+def task_of(items: Sequence[Mapping[str, Any]], task: Task | None = None) -> Task:
+    """What the labels ask for.
+
+    Args:
+        items: the cases.
+        task: what is asked for, if anything.
+
+    Returns:
+        ``classification`` where all labels are numbers, ``segmentation`` where all are masks.
+
+    Raises:
+        DatalistError: when there are both, or what is asked for is something else.
+    """
+    classes = sum(isinstance(item["label"], (int, float)) for item in items)
+    if 0 < classes < len(items):
+        raise DatalistError(
+            f"{classes} of {len(items)} cases have a class as label, the others a mask; choose one kind"
+        )
+    found: Task = "classification" if classes else "segmentation"
+    if task not in (None, found):
+        raise DatalistError(f"task={task}: the labels of the datalist are for {found}")
+    return found
+
+
+def check_settings(settings: Mapping[str, Any], task: Task) -> None:
+    """Checks that settings are those of the task's bundle.
+
+    Args:
+        settings: the settings.
+        task: the task.
+
+    Raises:
+        ConfigurationError: for a setting that the bundle does not have, or that a comparison decides itself.
+    """
+    config = json.loads((bundles_path() / f"dino_{task}" / "configs" / "train.json").read_text(encoding="utf-8"))
+    fixed = {"bundle_root", "dataset_dir", "datalist", "fold", "epochs", "max_minutes", "patience", "val_interval"}
+    fixed |= {
+        "ckpt_dir",
+        "output_dir",
+        "store_dir",
+        "weights",
+        "class_names",
+        "out_channels",
+        "seed",
+        "num_workers",
+        "samples_per_epoch",
+    }
+    known = sorted(k for k, v in config.items() if not isinstance(v, (dict, list)) and k not in fixed)
+    if unknown := sorted(set(settings) - set(known)):
+        raise ConfigurationError(f"settings: unknown {', '.join(unknown)}; expected some of {', '.join(known)}")
+
+
+def data_digest(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A digest of cases, wherever they lie.
+
+    Args:
+        parts: name of a part -> its items.
+
+    Returns:
+        Digest of the parts, names, patients, classes, and of name, size and time of change of each file.
+    """
+    content = []
+    for part, items in parts.items():
+        for item in items:
+            files = [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in map(Path, source_files(item))]
+            label = item["label"] if isinstance(item["label"], (int, float)) else None
+            content.append([part, item["case"], str(item["patient"]), label, files])
+    return digest(content)
+
+
+def weights_digest(weights: str | None) -> str | None:
+    """A digest of the weights.
+
+    Args:
+        weights: a file or folder, whose content counts, or a hub id.
+
+    Returns:
+        The digest; ``None`` for no weights.
+    """
+    if weights is None or not Path(weights).exists():
+        return weights
+    root = Path(weights)
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    return digest([[p.name, file_digest(p)] for p in files])
+
+
+def write_fold(path: Path, fold: ComparisonFold, datalist: Path, dataset_dir: Path) -> None:
+    """Writes the datalist that networks of a fold are trained with; the held-out cases are not in it.
+
+    Args:
+        path: file to write.
+        fold: the fold.
+        datalist: the datalist, whose classes and modality are taken over.
+        dataset_dir: where it is looked for too.
+    """
+    content = read_datalist(find_datalist(datalist, dataset_dir))
+    kept = {k: v for k, v in content.items() if k not in ("training", "validation", "testing", "test")}
+    keys = ("image", "label", "patient")
+    parts = {
+        name: [{k: item[k] for k in keys} for item in items]
+        for name, items in (("training", fold.training), ("validation", fold.validation))
+    }
+    write_json(path, kept | parts)
+
+
+def _absolute(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_absolute(v) for v in value]
+    return str(Path(value).absolute()) if isinstance(value, str) else value

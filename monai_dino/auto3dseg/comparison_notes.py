@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a reader must know to read the tables of a comparison."""
+
+from __future__ import annotations
+
+import json
+import platform
+
+import torch
+
+from monai_dino.auto3dseg.budget import VALIDATIONS
+from monai_dino.auto3dseg.comparison import Comparison
+
+__all__ = ["notes"]
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Says how the comparison was made.
+
+    Args:
+        comparison: the comparison.
+
+    Returns:
+        Sentences.
+    """
+    settings, folds = comparison.settings, comparison.folds
+    cases = sum(len(fold.held_out) for fold in folds)
+    patients = len({str(item["patient"]) for fold in folds for item in fold.held_out})
+    within = "validations included" if settings.budget.minutes is not None else "whatever time they take"
+    lines = [
+        f"{cases} cases of {patients} patients in {len(folds)} folds by patient. Every case is held out once, and then "
+        f"measured by a network that neither was trained nor selected on it.",
+        f"Each training has {settings.budget}, {within}, and one seed ({settings.seed}). A fifth of its patients "
+        f"select the best of about {VALIDATIONS} moments.",
+        f"Settings of all: {json.dumps(dict(comparison.used))}.",
+    ]
+    if comparison.task == "segmentation":
+        lines += [
+            "Mean ± standard deviation over cases (95 % bootstrap interval over patients). HD95 in mm (pictures: "
+            f"pixels); NSD is the normalised surface Dice at a tolerance of {settings.tolerance:g} in that unit.",
+            "A class that is neither there nor predicted is left out. Where it is in one mask alone, HD95 is the "
+            "diagonal of the image. A case that an algorithm could not predict has Dice, Jaccard and NSD of 0, and "
+            "this HD95.",
+        ]
+        if settings.postprocessing:
+            lines.append(
+                "Post-processing (none, opening, closing, largest component, and what they make together) is chosen by "
+                "the Dice of the validation cases of each fold and algorithm."
+            )
+    else:
+        lines += [
+            "Metrics over all held-out cases, whose probabilities are from the networks of different folds (95 % "
+            "bootstrap interval over patients).",
+            "A case that an algorithm could not predict counts as predicted wrongly, with certainty.",
+        ]
+    lines.append(
+        "Tests: Wilcoxon's signed-rank test over patients, two-sided, corrected by Holm over all pairs. They are about "
+        "these trainings; another seed is another training."
+    )
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
+    lines.append(
+        f"Measured on {platform.machine()} with {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}."
+    )
+    return lines

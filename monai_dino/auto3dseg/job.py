@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training of a comparison: an algorithm on a fold, in a folder of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import monai_dino
+from monai_dino.auto3dseg.budget import Budget
+from monai_dino.auto3dseg.contestants import Contestant
+from monai_dino.errors import MonaiDinoError
+from monai_dino.files import read_json_object, write_json
+
+__all__ = ["FAILURE", "JOB", "RESULT", "Job", "digest"]
+
+JOB, RESULT, FAILURE = "job.json", "result.json", "failure.json"
+_NO_MATTER = ("datalist", "dataset_dir", "store_dir", "num_workers", "weights")  # for the result; weights by content
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training and the predictions that follow it.
+
+    Attributes:
+        contestant: the algorithm.
+        fold: number of the fold.
+        folder: its folder.
+        settings: settings of the bundle: ``datalist``, ``weights``, ``seed`` and others.
+        volume: ``spacing``, ``window`` and ``batch_size`` for networks in 3-D; ``None`` for pictures.
+        budget: the budget.
+        cases: items to predict: ``case``, ``image`` and no label.
+        key: digest of all that the result depends on.
+    """
+
+    contestant: Contestant
+    fold: int
+    folder: Path
+    settings: Mapping[str, Any]
+    volume: Mapping[str, Any] | None
+    budget: Budget
+    cases: Sequence[Mapping[str, Any]]
+    key: str
+
+    @classmethod
+    def of(cls, contestant: Contestant, fold: int, folder: Path, data: str, weights: str | None, **rest: Any) -> Job:
+        """Makes a job and its key.
+
+        Args:
+            contestant: the algorithm.
+            fold: number of the fold.
+            folder: its folder.
+            data: digest of the cases of the fold, their parts and their files.
+            weights: digest of the weights; networks other than the bundle's own do not depend on it.
+            **rest: the other attributes.
+
+        Returns:
+            The job.
+        """
+        settings = {k: v for k, v in rest["settings"].items() if k not in _NO_MATTER}
+        matters = {
+            "contestant": contestant.plain(),
+            "settings": settings,
+            "volume": rest["volume"] if contestant.dims == 3 else None,
+            "budget": asdict(rest["budget"]),
+            "data": data,
+            "weights": weights if contestant.network is None else None,
+            "version": monai_dino.__version__,
+        }
+        return cls(contestant, fold, folder, key=digest(matters), **rest)
+
+    def write(self) -> None:
+        """Writes ``job.json``, which the process of the job reads."""
+        content = asdict(self) | {"contestant": self.contestant.plain(), "folder": str(self.folder)}
+        write_json(self.folder / JOB, content)
+
+    @classmethod
+    def read(cls, folder: Path) -> Job:
+        """Reads the job of a folder.
+
+        Args:
+            folder: the folder.
+
+        Returns:
+            The job.
+        """
+        content = read_json_object(folder / JOB, MonaiDinoError, "compare again")
+        content |= {
+            "contestant": Contestant.from_plain(content["contestant"], str(folder / JOB)),
+            "budget": Budget(**content["budget"]),
+            "folder": folder,
+        }
+        return cls(**content)
+
+    def result(self) -> dict[str, Any] | None:
+        """The result, where there is one of exactly this job.
+
+        Returns:
+            Content of ``result.json``; ``None`` where there is none, it is of other settings or other data, or a
+            prediction is not there any more.
+        """
+        found = _read(self.folder / RESULT)
+        if found is None or found.get("key") != self.key:
+            return None
+        files = [p["file"] for p in found["predictions"].values() if "file" in p]
+        return found if all((self.folder / name).is_file() for name in files) else None
+
+    def failure(self) -> str | None:
+        """Why it failed, where it wrote that down.
+
+        Returns:
+            The reason.
+        """
+        found = _read(self.folder / FAILURE)
+        return str(found["reason"]) if found is not None and found.get("key") == self.key else None
+
+
+def digest(content: Any) -> str:
+    """A digest of what JSON can hold.
+
+    Args:
+        content: the content.
+
+    Returns:
+        SHA-256.
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_json_object(path, MonaiDinoError, "compare again")
+    except MonaiDinoError:
+        return None

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The algorithm's class, under the name that MONAI's BundleGen looks for."""
+
+from monai_dino.auto3dseg import DinolinearAlgo
+
+__all__ = ["DinolinearAlgo"]

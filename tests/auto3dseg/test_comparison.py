@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole comparisons of tiny networks, whose jobs run in this process: a new one would import for many seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from bundle_runs import clean_process, read_table
+from common import TINY
+from synthetic import write_balls, write_stripes
+
+from monai_dino.auto3dseg import running, worker
+from monai_dino.auto3dseg.predictions import read_probabilities
+from monai_dino.auto3dseg.scoring import Evaluation, score_case
+from monai_dino.commands import main
+from monai_dino.networks import DinoEncoder
+
+UNET = {"_target_": "monai.networks.nets.UNet", "channels": [4, 8], "strides": [2]}
+CHANNELS = {"in_channels": "@in_channels", "out_channels": "@out_channels"}
+OWN: dict[str, dict[str, Any]] = {
+    "flat": {"network": {**UNET, **CHANNELS, "spatial_dims": 2}},
+    "solid": {"network": {**UNET, **CHANNELS, "spatial_dims": 3}, "dims": 3, "settings": {"learning_rate": 0.01}},
+    "broken": {"network": {"_target_": "monai.networks.nets.UNet", "spatial_dims": 7}},
+}
+
+
+class Finished:
+    """A process that has ended."""
+
+    def __init__(self, returncode: int) -> None:
+        self.returncode = returncode
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs jobs in this process; gives the folders of those that ran."""
+    ran: list[str] = []
+
+    def start(folder: Path, log: Any) -> Finished:
+        ran.append(f"{folder.parent.name}/{folder.name}")
+        with clean_process(), contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            try:
+                worker.run_job(folder)
+            except Exception:
+                traceback.print_exc()
+                return Finished(1)
+        return Finished(0)
+
+    monkeypatch.setattr(running, "start_process", start)
+    return ran
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("compared data")
+    write_balls(root / "balls", halves=True)
+    write_stripes(root / "stripes", pictures=True)
+    DinoEncoder(TINY["dinov2"]).save_pretrained(root / "weights")
+    for name, fields in OWN.items():
+        (root / f"{name}.json").write_text(json.dumps({"name": name, "about": f"the {name} one"} | fields))
+    return root
+
+
+def compare(here: Path, data: str, output: Path, *algorithms: str, steps: int = 2) -> int:
+    names = [str(here / f"{name}.json") if name in OWN else name for name in algorithms]
+    options = ["--steps", str(steps), "--num-workers", "0", "--weights", str(here / "weights"), "--ensemble", "2"]
+    options += ["--set", "image_size=28", "precision=fp32", "batch_size=4"]
+    where = [str(here / data / "datalist.json"), "--output", str(output)]
+    return main(["compare", *where, *options, "--algorithms", *names])
+
+
+def test_a_segmentation(
+    here: Path, tmp_path: Path, jobs: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out put"
+    assert compare(here, "balls", output, "dinolinear", "broken", "flat", "solid") == 0
+    printed = capsys.readouterr()
+    assert f"wrote {output}" in printed.out
+    assert "broken, fold 0: failed (" in printed.out + printed.err
+    assert len(jobs) == 8
+
+    # Every case is held out once; what failed is a row that says why.
+    datalist = json.loads((here / "balls" / "datalist.json").read_text())["training"]
+    cases = read_table(output / "cases.csv")
+    for name in ("dinolinear", "flat", "solid", "ensemble"):
+        rows = [(r["case"], r["class"]) for r in cases if r["algorithm"] == name]
+        assert sorted(rows) == sorted((f"case{k}", c) for k in range(len(datalist)) for c in ("lower", "upper"))
+    table = read_table(output / "comparison.csv")
+    (broken,) = [row for row in table if row["algorithm"] == "broken"]
+    assert broken["status"].startswith("failed in fold 0: ")
+    dice = next(r for r in table if (r["algorithm"], r["class"], r["metric"]) == ("flat", "lower", "dice"))
+    values = [float(r["dice"]) for r in cases if (r["algorithm"], r["class"]) == ("flat", "lower") and r["dice"]]
+    assert float(dice["mean"]) == pytest.approx(np.mean(values))
+    assert dice["n"] == str(len(values))
+
+    # The held-out cases of a fold are neither trained nor selected on.
+    report = json.loads((output / "comparison.json").read_text())
+    for fold in report["folds"]:
+        seen = json.loads((output / "folds" / f"fold{fold['number']}.json").read_text())
+        names = {Path(i["image"]).name.split(".")[0] for part in ("training", "validation") for i in seen[part]}
+        assert names == {*fold["training"], *fold["validation"]}
+        assert not names & set(fold["held_out"])
+        assert set(seen) & {"testing", "test"} == set()
+    costs = {row["algorithm"]: row for row in report["costs"]}
+    assert costs["dinolinear"]["trainable parameters"] < costs["dinolinear"]["parameters"]
+    assert costs["solid"]["steps"] == 2
+    assert costs["solid"]["peak memory MiB"] > 1
+    assert "ranks.svg" in {p.name for p in output.iterdir()}
+    page = (output / "comparison.html").read_text()
+    assert "<svg" in page
+    assert "broken" in page
+
+    # Measured on the grid of the file, from what was predicted.
+    fold = report["folds"][0]
+    held_out = fold["held_out"][0]
+    item = next(i for i in datalist if held_out in i["image"])
+    item = {"case": held_out, "patient": "p", "label": str(here / "balls" / item["label"])}
+    predicted = read_probabilities(output / "solid" / "fold0" / "predictions" / f"{held_out}.npz")
+    chosen = next(row["post-processing"] for row in report["costs"] if row["algorithm"] == "solid")
+    if chosen == "none (2)":
+        labels = torch.from_numpy(predicted.argmax(axis=0).astype(np.int32))
+        again = score_case(item, labels, Evaluation(("background", "lower", "upper")))
+        found = [r for r in cases if (r["algorithm"], r["case"]) == ("solid", held_out)]
+        assert [float(r["dice"] or "nan") for r in found] == pytest.approx([r["dice"] for r in again], nan_ok=True)
+
+    # Continued: one training is gone, as after a kill; one algorithm more. The rest is not done again.
+    jobs.clear()
+    shutil.rmtree(output / "flat" / "fold1" / "models")
+    (output / "flat" / "fold1" / "result.json").unlink()
+    monkeypatch.setattr(worker, "write_probabilities", lose(f"{held_out}.npz"))
+    assert compare(here, "balls", output, "dinolinear", "flat") == 0
+    assert jobs == ["flat/fold1"]
+    assert "3 of 4 trainings are there already: dinolinear fold 0, " in capsys.readouterr().out
+
+    # A case that could not be predicted counts against the algorithm.
+    jobs.clear()
+    shutil.rmtree(output / "flat" / "fold0")
+    assert compare(here, "balls", output, "dinolinear", "flat") == 0
+    assert jobs == ["flat/fold0"]
+    lost = [r for r in read_table(output / "cases.csv") if (r["algorithm"], r["case"]) == ("flat", held_out)]
+    assert [(r["dice"], r["predicted"]) for r in lost] == [("0.0", "False")] * 2
+    assert "1 cases without a prediction count as the worst" in capsys.readouterr().out
+
+
+def lose(name: str) -> Callable[..., None]:
+    """Writes predictions, all but one."""
+    from monai_dino.auto3dseg.predictions import write_probabilities
+
+    def write(path: Path, probabilities: Any) -> None:
+        if path.name == name:
+            raise MemoryError("it does not fit")
+        write_probabilities(path, probabilities)
+
+    return write
+
+
+def test_a_classification(here: Path, tmp_path: Path, jobs: list[str]) -> None:
+    (tmp_path / "net.json").write_text(
+        json.dumps(
+            {
+                "name": "net", "about": "a small one",
+                "network": {
+                    "_target_": "monai_dino.auto3dseg.wrappers.MeanOverSlices",
+                    "network": {
+                        "_target_": "monai.networks.nets.Classifier", "in_shape": [1, 28, 28], "classes": 2,
+                        "channels": [4], "strides": [4],
+                    },
+                },
+            }
+        )
+    )  # fmt: skip
+    output = tmp_path / "out"
+    assert compare(here, "stripes", output, "dinofrozen", str(tmp_path / "net.json")) == 0
+    assert len(jobs) == 4
+    cases = read_table(output / "cases.csv")
+    for name in ("dinofrozen", "net", "ensemble"):
+        rows = [row for row in cases if row["algorithm"] == name]
+        assert sorted(row["case"] for row in rows) == sorted(f"case{k}" for k in range(8))
+        right = np.mean([row["prediction"] == row["truth"] for row in rows])
+        table = read_table(output / "comparison.csv")
+        found = next(r for r in table if (r["algorithm"], r["metric"]) == (name, "accuracy"))
+        assert float(found["mean"]) == pytest.approx(right)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from monai_dino.auto3dseg.postprocessing import CANDIDATES, PostProcessing, choose_postprocessing
+from monai_dino.errors import ConfigurationError
+
+
+def volume(*boxes: tuple[tuple[slice, ...], int], shape: tuple[int, ...] = (12, 12, 12)) -> torch.Tensor:
+    labels = torch.zeros(shape, dtype=torch.uint8)
+    for box, k in boxes:
+        labels[box] = k
+    return labels
+
+
+BLOCK = (slice(2, 8),) * 3
+SPECK = (slice(10, 11),) * 3
+HOLE = (slice(4, 5),) * 3
+
+
+@st.composite
+def masks(draw: st.DrawFn) -> torch.Tensor:
+    shape = draw(st.tuples(st.integers(3, 7), st.integers(3, 7), st.integers(1, 4)))
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    return torch.from_numpy(rng.choice(3, size=shape, p=[0.4, 0.4, 0.2]).astype(np.uint8))
+
+
+@settings(deadline=None, max_examples=15)
+@given(masks(), st.sampled_from(CANDIDATES))
+def test_it_agrees_with_scipy_on_the_whole_volume(labels: torch.Tensor, candidate: PostProcessing) -> None:
+    """Boxes around the classes are for speed alone."""
+    before, expected = labels.clone(), labels.numpy().copy()
+    element = ndimage.generate_binary_structure(3, 1)
+    flat = labels.shape[2] == 1
+    element = element[:, :, 1:2] if flat else element
+    pad = [(3, 3), (3, 3), (0, 0) if flat else (3, 3)]
+    inner = tuple(slice(a, -b or None) for a, b in pad)
+    classes = [k for k in (1, 2) if (expected == k).any()]
+    for step in candidate.steps:
+        for k in classes:
+            mask = expected == k
+            if step == "opening":
+                expected[mask & ~ndimage.binary_opening(np.pad(mask, pad), element)[inner]] = 0
+            elif step == "closing":
+                expected[ndimage.binary_closing(np.pad(mask, pad), element)[inner] & (expected == 0)] = k
+            else:
+                parts, count = ndimage.label(mask, np.ones((3, 3, 3)))
+                sizes = np.bincount(parts.ravel())[1:]
+                if count and (sizes == sizes.max()).sum() == 1:  # which of equal ones stays is left to MONAI
+                    expected[mask & (parts != sizes.argmax() + 1)] = 0
+                elif count:
+                    found = candidate(labels)
+                    assert int((found == k).sum()) == sizes.max()
+                    return
+    assert torch.equal(candidate(labels), torch.from_numpy(expected))
+    assert torch.equal(labels, before)
+
+
+def test_each_step() -> None:
+    labels = volume((BLOCK, 1), (SPECK, 1), (HOLE, 0))
+    whole, holed = volume((BLOCK, 1)), volume((BLOCK, 1), (HOLE, 0))
+    assert torch.equal(PostProcessing(["largest"])(labels), holed)
+    assert torch.equal(PostProcessing(["closing"])(labels), volume((BLOCK, 1), (SPECK, 1)))
+    assert torch.equal(PostProcessing(["largest", "closing"])(labels), whole)
+    assert PostProcessing(["opening"])(labels)[SPECK].sum() == 0
+
+
+def test_border_pictures_and_nothing() -> None:
+    edge = volume(((slice(0, 5), slice(0, 5), slice(0, 1)), 2), shape=(9, 9, 1))
+    for candidate in CANDIDATES:
+        assert (candidate(edge) == 2).sum() >= 21  # opening may take the corners off, nothing takes an edge
+        empty = torch.zeros(4, 4, 4, dtype=torch.int32)
+        assert torch.equal(candidate(empty), empty)
+
+
+def test_classes_do_not_take_from_each_other() -> None:
+    labels = volume((BLOCK, 1), (HOLE, 2))
+    assert torch.equal(PostProcessing(["closing"])(labels), labels)
+
+
+def test_unknown_steps_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown.*dilation"):
+        PostProcessing(["dilation"])
+    assert [c.name for c in CANDIDATES][:2] == ["none", "opening"]
+    assert PostProcessing(["largest", "opening"]).name == "opening+largest"
+
+
+def test_the_choice_is_by_dice() -> None:
+    truth, noisy = volume((BLOCK, 1)), volume((BLOCK, 1), (SPECK, 1))
+    chosen, scores = choose_postprocessing([(noisy, truth)], 2)
+    assert "largest" in chosen.steps or "opening" in chosen.steps
+    n = int((truth == 1).sum())
+    assert scores["none"] == pytest.approx(2 * n / (2 * n + 1))
+    assert scores["largest"] == 1.0
+    assert choose_postprocessing([(truth, truth)], 2)[0].name == "none"
+    two = volume((BLOCK, 1), (SPECK, 1))  # the speck belongs there
+    assert choose_postprocessing([(two, two)], 2)[0].name == "none"
+
+
+def test_the_choice_without_anything_to_measure() -> None:
+    empty = torch.zeros(4, 4, 4, dtype=torch.uint8)
+    for cases in ([], [(empty, empty)]):
+        chosen, scores = choose_postprocessing(cases, 2)
+        assert chosen.name == "none"
+        assert all(np.isnan(score) for score in scores.values())
+    with pytest.raises(ConfigurationError, match="no candidates"):
+        choose_postprocessing([], 2, [])

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+from monai_dino.auto3dseg import worker
+from monai_dino.errors import InputError
+
+
+@pytest.mark.parametrize(("parent", "code"), [(os.getpid, 0), (os.getppid, 1)])
+def test_a_job_ends_with_its_comparison(parent: Callable[[], int], code: int) -> None:
+    """A process that the comparison no longer waits for must not write beside its successor."""
+    pid = parent()
+    child = os.fork()
+    if child == 0:
+        worker._end_with_parent(pid)
+        time.sleep(0.3)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
+
+
+def test_the_reason_is_what_began_it() -> None:
+    def fail(first: Exception) -> Exception:
+        try:
+            try:
+                raise first
+            except Exception as error:
+                raise RuntimeError("an expression") from error
+        except RuntimeError as error:
+            return error
+
+    assert worker._reason(fail(InputError("a.nii: bad"))) == "InputError: a.nii: bad"
+    assert worker._reason(fail(ValueError("sizes"))) == "ValueError: sizes"
+    assert worker._reason(MemoryError()) == "MemoryError: "
+
+
+def test_peak_memory_is_that_of_this_process() -> None:
+    found = worker._peak_memory()
+    assert found is None or 50 < found < 1_000_000

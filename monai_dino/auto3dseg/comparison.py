@@ -32,7 +32,7 @@ from monai_dino.data import class_names, modality
 from monai_dino.errors import ConfigurationError, MonaiDinoError
 from monai_dino.files import read_json_object, write_json
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "analysed", "compare", "comparison_jobs"]
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def compare(settings: ComparisonSettings) -> Comparison:
     output.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(output / ".lock", timeout=0):
-            analysis, used = _analysed(settings, items, names, task, output)
-            jobs = _jobs(settings, contestants, folds, used, analysis["volume"], output)
+            analysis, used = analysed(settings, items, names, task, output)
+            jobs = comparison_jobs(settings, contestants, folds, used, analysis["volume"], output)
             failures = run_jobs(jobs)
             evaluation = Evaluation(tuple(names), settings.tolerance, settings.postprocessing)
             scores = _scored(jobs, folds, task, evaluation, failures)
@@ -94,10 +94,21 @@ def compare(settings: ComparisonSettings) -> Comparison:
     return Comparison(settings, task, names, analysis, used, folds, found)
 
 
-def _analysed(
+def analysed(
     settings: ComparisonSettings, items: Sequence[Mapping[str, Any]], names: list[str], task: Task, output: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The analysis, kept in the folder, and the settings of all algorithms."""
+    """Analyses the data of a comparison, once for its folder.
+
+    Args:
+        settings: settings of the comparison.
+        items: its cases.
+        names: names of the classes.
+        task: the task.
+        output: folder of the comparison.
+
+    Returns:
+        The analysis, and the settings of the bundle that all algorithms have.
+    """
     chosen = dict(settings.settings)
     kind = chosen.get("modality") or modality(settings.datalist, settings.dataset_dir)
     arguments = (names, kind, chosen.get("in_channels", 1), chosen.get("fill"), chosen.get("plane"))
@@ -116,7 +127,7 @@ def _analysed(
     return found, used | chosen
 
 
-def _jobs(
+def comparison_jobs(
     settings: ComparisonSettings,
     contestants: Sequence[Contestant],
     folds: Sequence[ComparisonFold],
@@ -124,6 +135,19 @@ def _jobs(
     volume: Mapping[str, Any] | None,
     output: Path,
 ) -> list[Job]:
+    """Makes the trainings of a comparison, and writes the datalist of each fold.
+
+    Args:
+        settings: settings of the comparison.
+        contestants: the algorithms.
+        folds: the folds.
+        used: see :func:`analysed`.
+        volume: ``volume`` of the analysis.
+        output: folder of the comparison.
+
+    Returns:
+        A training of each algorithm on each fold.
+    """
     weights = settings.weights
     if weights is not None and Path(weights).exists():
         weights = str(Path(weights).absolute())

@@ -105,7 +105,7 @@ def run_few_shot(
     Args:
         features: of a datalist.
         probes: name -> probe.
-        output_dir: folder of ``few_shot.csv``, ``.json``, ``.md`` and, where matplotlib is installed, ``.png``.
+        output_dir: folder of ``few_shot.csv``, ``.json``, ``.md`` and ``.png``.
         shots: numbers of patients of each class.
         shares: shares of the patients of each class.
         seeds: number of draws of each.
@@ -122,12 +122,8 @@ def run_few_shot(
     curve = replace(curve, about={**features.about, **curve.about})
     text = curve.write(output_dir)
     picture = Path(output_dir) / "few_shot.png"
-    try:
-        curve.plot(picture)
-        text += f"\nwrote {picture}"
-    except ConfigurationError as error:
-        text += f"\nno picture: {error}"
-    return _printed(text)
+    curve.plot(picture)
+    return _printed(f"{text}\nwrote {picture}")
 
 
 def _metric(name: str, scores: np.ndarray, truth: np.ndarray, _: int, weights: np.ndarray) -> np.ndarray:

@@ -99,15 +99,10 @@ class LearningCurve:
             metric: which metric; ``None`` for the first.
 
         Raises:
-            ConfigurationError: without matplotlib, or for a metric without points.
+            ConfigurationError: for a metric without points.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ConfigurationError(
-                "the curve needs matplotlib, which is not installed; run `pip install matplotlib`, or install the "
-                "package with its extra [demo]"
-            ) from None
+        from matplotlib.figure import Figure
+
         metric = metric or self.points[0].metric
         points = [p for p in self.points if p.metric == metric]
         if not points:

@@ -73,7 +73,6 @@ def test_cross_validation_leaves_test_cases_alone(bundle: Path, volumes: Path, w
 
 
 def test_few_shot_draws_its_curve(bundle: Path, volumes: Path, weights: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     settings = SETTINGS | {"shots": [1, 2, 16], "shares": [1.0], "seeds": 2, "probes": NEAREST}
     run_bundle(bundle, "few_shot", dataset_dir=volumes, weights=weights, output_dir=tmp_path, **settings)
     assert {row["patient"] for row in read_table(tmp_path / "few_shot.csv")} == {"p8", "p9"}

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from PIL import Image
 from synthetic_features import Recorder, class_features
 
 from monai_dino.errors import ConfigurationError, InputError
-from monai_dino.evaluation import CurvePoint, Estimate, KnnProbe, LearningCurve, classification_metric, few_shot
+from monai_dino.evaluation import KnnProbe, classification_metric, few_shot
 
 LABEL = np.arange(80) % 2
 SETTINGS = {"shots": (1, 4), "seeds": 3, "resamples": 50, "progress": False}
@@ -87,13 +86,6 @@ def test_files_and_picture(tmp_path: Path) -> None:
     assert np.asarray(Image.open(tmp_path / "curve.png").convert("L")).std() > 5
     with pytest.raises(ConfigurationError, match="no 'dice'"):
         curve.plot(tmp_path / "none.png", "dice")
-
-
-def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    point = CurvePoint("U-Net", "4 patients", 4, "dice", (0.5,), Estimate(0.5, 0.4, 0.6, 9))
-    with pytest.raises(ConfigurationError, match="pip install matplotlib"):
-        LearningCurve([point], [], [], {}).plot(tmp_path / "curve.png")
 
 
 def test_unknown_metrics_and_no_probes_are_refused() -> None:

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pretrains on three small public data sets at once, and measures what the features are worth before and after.
+r"""Pretrains on three small public data sets at once, and measures what the features are worth before and after.
 
-    python benchmarks/pretraining.py --data DATA --methods small softmax --steps 600 --seeds 3
-    python benchmarks/pretraining.py --data DATA --weights WEIGHTS --methods lora frozen6 full --steps 300 --seeds 1
+    python benchmarks/pretraining.py --data DATA --methods small --steps 1000 --seeds 0 1 2
+    python benchmarks/pretraining.py --data DATA --methods small --network 6x192 --steps 900 --batch-size 16 --seeds 0 1
+    python benchmarks/pretraining.py --data DATA --methods softmax softmax2048 --network 6x192 --steps 900 \
+        --stop 100 --batch-size 16 --seeds 7
+    python benchmarks/pretraining.py --data DATA --weights WEIGHTS --methods lora frozen6 full --steps 60 \
+        --batch-size 16 --seeds 0
 
 Ultrasound of the breast, hippocampi (MR) and brain tumours (MR): about 4,400 slices of 96 pixels. Labels are used by
 the read-outs alone (``readouts.py``).
@@ -20,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ignite.engine import Events
 from monai.transforms import Compose
 from readouts import HippocampusDice, MrSequence, UltrasoundClass, brain_files, hippocampus_cases, ultrasound_files
 from torch.utils.data import DataLoader
@@ -32,15 +37,20 @@ from monai_dino.ssl import SelfDistillation
 from monai_dino.transforms import BatchedViews, RandViewSeed, ScaleIntensityByModalityd, medical_views
 
 ROOT = Path(__file__).resolve().parent
-ARCHITECTURE = {
-    **{"model_type": "dinov2", "hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3},
-    **{"patch_size": 12, "image_size": 96, "mlp_ratio": 4},
+COMMON = {"model_type": "dinov2", "num_attention_heads": 3, "patch_size": 12, "image_size": 96, "mlp_ratio": 4}
+NETWORKS = {
+    "4x96": COMMON | {"hidden_size": 96, "num_hidden_layers": 4},
+    "6x192": COMMON | {"hidden_size": 192, "num_hidden_layers": 6},
 }
 SHARES = {"us": 0.45, "hippo": 0.35, "brain": 0.2}
-SOFTMAX = {"preset": "dino", "prototypes": 512, "learning_rate": 5e-4, "drop_path": 0.0}
+SOFTMAX = {
+    **{"preset": "dino", "learning_rate": 5e-4, "drop_path": 0.0},
+    **{"head_hidden_dim": 512, "head_bottleneck_dim": 128},
+}
 METHODS: dict[str, dict[str, Any]] = {
     "small": {"settings": {"preset": "small"}},
-    "softmax": {"settings": SOFTMAX},
+    "softmax": {"settings": SOFTMAX | {"prototypes": 512}},
+    "softmax2048": {"settings": SOFTMAX | {"prototypes": 2048}},
     "lora": {"settings": {"preset": "small"}, "adaptation": {"mode": "lora", "rank": 8}},
     "frozen6": {"settings": {"preset": "small"}, "adaptation": {"mode": "full", "freeze_blocks": 6}},
     "full": {"settings": {"preset": "small"}, "adaptation": {"mode": "full"}},
@@ -65,7 +75,7 @@ def trainer_of(method: str, folder: Path, options: argparse.Namespace, seed: int
     """A training of a method."""
     torch.manual_seed(seed)
     weights = options.weights if method in FROM_WEIGHTS else None
-    encoder = DinoEncoder(None if weights else ARCHITECTURE, weights=weights)
+    encoder = DinoEncoder(None if weights else NETWORKS[options.network], weights=weights)
     adapt(encoder, **METHODS[method].get("adaptation", {"mode": "full"}))
     settings = {"batch_size": options.batch_size, "pretrained": weights is not None, **METHODS[method]["settings"]}
     network = SelfDistillation(encoder, **(settings | json.loads(options.set)))
@@ -74,16 +84,14 @@ def trainer_of(method: str, folder: Path, options: argparse.Namespace, seed: int
     masks = patch if network.settings.ibot_weight else None
     views = medical_views("xray", "dino-mx", patch_size=masks, **size)
     slices = joined_slices(options.data, folder.parent, options.batch_size * 30, seed)
-    loader: DataLoader[Any] = DataLoader(
-        slices,
-        batch_sampler=StepSampler(len(slices), options.batch_size, seed=seed),
-        collate_fn=BatchedViews(views),
-        num_workers=1,
-        persistent_workers=True,
-    )
+    sampler = StepSampler(len(slices), options.batch_size, seed=seed)
+    loader: DataLoader[Any] = DataLoader(slices, batch_sampler=sampler, collate_fn=BatchedViews(views))
     epochs = max(1, round(options.steps / len(loader)))
     handlers = [InstrumentsHandler(folder, interval=5), CollapseMonitor(folder)]
-    return DinoTrainer("cpu", epochs, loader, network, options.precision, seed=seed, train_handlers=handlers)
+    trainer = DinoTrainer("cpu", epochs, loader, network, options.precision, seed=seed, train_handlers=handlers)
+    if options.stop:
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(once=options.stop), trainer.terminate)
+    return trainer
 
 
 def measure(method: str, seed: int, folder: Path, options: argparse.Namespace, readouts: list[Any]) -> dict[str, Any]:
@@ -98,25 +106,27 @@ def measure(method: str, seed: int, folder: Path, options: argparse.Namespace, r
     verdict = trainer.state.instruments
     findings = json.loads((folder / "verdict.json").read_text()) if (folder / "verdict.json").exists() else {}
     return {
-        **{"method": method, "seed": seed, "before": before, "after": after, "steps": trainer.state.iteration},
+        **{"method": method, "network": "weights" if method in FROM_WEIGHTS else options.network, "seed": seed},
+        **{"before": before, "after": after, "steps": trainer.state.iteration},
         **{"minutes": seconds / 60, "step_s": seconds / trainer.state.iteration},
         **{"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "verdict": findings},
         **{"effective_rank": verdict.get("effective_rank"), "loss": verdict["loss"]},
     }
 
 
-def table(rows: list[dict[str, Any]], names: list[str], options: argparse.Namespace) -> str:
+def table(rows: list[dict[str, Any]], names: list[str]) -> str:
     """The results as Markdown."""
-    lines = ["| method | seeds | minutes | s a step | " + " | ".join(names) + " |", "|---" * (4 + len(names)) + "|"]
-    for method in dict.fromkeys(row["method"] for row in rows):
-        own = [row for row in rows if row["method"] == method]
+    lines = ["| method | network | seeds | minutes | s a step | " + " | ".join(names) + " |"]
+    lines.append("|---" * (5 + len(names)) + "|")
+    for method, network in dict.fromkeys((row["method"], row["network"]) for row in rows):
+        own = [row for row in rows if (row["method"], row["network"]) == (method, network)]
         before, after = (np.array([row[key] for row in own]) for key in ("before", "after"))
         cells = [
             f"{b.mean():.3f} → {a.mean():.3f} ({(a - b).min():+.3f} to {(a - b).max():+.3f})"
             for b, a in zip(before.T, after.T, strict=True)
         ]
         minutes, step = (np.mean([row[key] for row in own]) for key in ("minutes", "step_s"))
-        lines.append(f"| {method} | {len(own)} | {minutes:.1f} | {step:.2f} | " + " | ".join(cells) + " |")
+        lines.append(f"| {method} | {network} | {len(own)} | {minutes:.1f} | {step:.2f} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -126,24 +136,26 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--weights", type=Path, help="Hugging Face folder of the encoder")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["small", "softmax"])
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--network", choices=NETWORKS, default="4x96", help="blocks and width, from random weights")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--stop", type=int, help="step after which a training is broken off")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--set", default="{}", help="changes of the settings, as JSON")
-    parser.add_argument("--output", type=Path, default=ROOT / "results" / "pretraining.json")
+    parser.add_argument("--output", type=Path, default=ROOT / "results" / "pretraining.json", help="gains rows")
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = json.loads(options.output.read_text())["rows"] if options.output.exists() else []
     with tempfile.TemporaryDirectory() as temporary:
         readouts = [kind(options.data, Path(temporary), 96) for kind in (UltrasoundClass, MrSequence, HippocampusDice)]
         names = [name for readout in readouts for name in readout.names]
         for method in options.methods:
-            for seed in range(options.seeds):
+            for seed in options.seeds:
                 folder = Path(temporary) / f"{method}-{seed}"
                 rows.append(measure(method, seed, folder, options, readouts))
                 print(json.dumps(rows[-1]), flush=True)
                 options.output.write_text(json.dumps({"names": names, "rows": rows}, indent=1))
-    print(table(rows, names, options) + f"\nwrote {options.output}")
+    print(table(rows, names) + f"\nwrote {options.output}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from hypothesis import settings
 from synthetic import write_balls
 
 # How long an example takes depends on what else the machine is doing.
-settings.register_profile("suite", deadline=None)
+settings.register_profile("suite", deadline=None, max_examples=40)
 settings.load_profile("suite")
 
 

@@ -7,17 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from monai.inferers import Inferer
 
-from monai_dino.errors import ConfigurationError
-from monai_dino.inferers.autocast import Precision, autocast, check_precision, finite
-from monai_dino.inferers.slices import slice_batches
+from monai_dino.inferers.autocast import Precision
+from monai_dino.inferers.embedding import SliceEmbeddingInferer
 from monai_dino.networks.nets.build import resize_to
 
 __all__ = ["PatchMapInferer"]
 
 
-class PatchMapInferer(Inferer):
+class PatchMapInferer(SliceEmbeddingInferer):
     """Gives the slices along the last axis of a volume to a 2-D network whose output has one value per patch.
 
     Args:
@@ -33,14 +31,8 @@ class PatchMapInferer(Inferer):
     def __init__(
         self, batch_size: int = 16, neighbours: int = 0, resize: int | None = None, precision: Precision = "auto"
     ) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ConfigurationError(f"batch_size must be at least 1, got {batch_size}")
-        check_precision(precision)
-        self.batch_size = batch_size
-        self.neighbours = neighbours
+        super().__init__(batch_size, neighbours, precision)
         self.resize = resize
-        self.precision = precision
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
@@ -60,11 +52,8 @@ class PatchMapInferer(Inferer):
             ConfigurationError: when the input is not a batch of volumes.
             NetworkError: when the network's output is not finite.
         """
-        if inputs.ndim != 5:
-            raise ConfigurationError(f"expected volumes of shape (B, C, H, W, D), got {tuple(inputs.shape)}")
-        parts = []
-        for _, slices in slice_batches(inputs.as_subclass(torch.Tensor), self.batch_size, self.neighbours):
-            with autocast(self.precision, slices.device):
-                maps = network(resize_to(slices, self.resize), *args, **kwargs)
-            parts.append(finite(maps.float(), inputs).unflatten(0, (len(inputs), -1)))
-        return torch.cat(parts, dim=1).movedim(1, -1)
+
+        def resized(slices: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
+            return network(resize_to(slices, self.resize), *more, **named)
+
+        return super().__call__(inputs, resized, *args, **kwargs).movedim(1, -1)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.transforms import Compose
+from pretraining import NETWORKS
 from readouts import UltrasoundClass, ultrasound_files
 from torch.utils.data import DataLoader
 
@@ -26,13 +27,11 @@ from monai_dino.ssl.student_training import StudentTraining
 from monai_dino.transforms import BatchedViews, RandViewSeed, ScaleIntensityByModalityd, medical_views
 
 ROOT = Path(__file__).resolve().parent
-STUDENT = {"model_type": "dinov2", "hidden_size": 192, "num_attention_heads": 3, "patch_size": 16, "mlp_ratio": 4}
-SIZE = {"student": 112, "teacher": 98}  # pixels: a grid of 7 x 7 for both
-# Of both trainings. With 0.95 the average is of the last twenty steps, which a run of a few hundred wants.
-SETTINGS = {
-    **{"prototypes": 1024, "head_hidden_dim": 512, "head_bottleneck_dim": 128, "learning_rate": 1e-3},
-    **{"momentum": 0.95, "layer_decay": 1.0, "patch_embed_rate": 1.0},
-}
+SIZE = {"student": 84, "teacher": 98}  # pixels: a grid of 7 x 7 for both
+STUDENT = NETWORKS["4x96"] | {"image_size": SIZE["student"]}
+# Without a teacher, the preset `small` as it is. With one, as many prototypes as describe its features, at the
+# temperature that their logits were spread for.
+DISTILLED = {"prototypes": 1024, "teacher_temp": 0.07, "teacher_temp_start": 0.07}
 
 
 def slices_of(data: Path, files: list[Path], folder: Path, samples: int, seed: int) -> JoinedSlices:
@@ -48,18 +47,20 @@ def slices_of(data: Path, files: list[Path], folder: Path, samples: int, seed: i
 def train(network: StudentTraining, slices: JoinedSlices, batch_size: int, seed: int) -> float:
     """Trains a student, and returns the seconds of a step."""
     size = SIZE["student"]
-    recipe = {"patch_size": 16, "global_size": size, "local_size": 48, "local_count": 4, "artefacts": False}
+    recipe = {"patch_size": STUDENT["patch_size"], "global_size": size, "local_size": 48, "local_count": 4}
     sampler = StepSampler(len(slices), batch_size, seed=seed)
-    loader = DataLoader(slices, batch_sampler=sampler, collate_fn=BatchedViews(medical_views("us", "dinov2", **recipe)))
+    loader = DataLoader(
+        slices, batch_sampler=sampler, collate_fn=BatchedViews(medical_views("xray", "dino-mx", **recipe))
+    )
     trainer = DinoTrainer("cpu", 1, loader, network, "auto", seed=seed)
     start = time.perf_counter()
     trainer.run()
     return (time.perf_counter() - start) / trainer.state.iteration
 
 
-def student(seed: int, blocks: int) -> DinoEncoder:
+def student(seed: int) -> DinoEncoder:
     torch.manual_seed(seed)
-    encoder = DinoEncoder(STUDENT | {"num_hidden_layers": blocks, "image_size": SIZE["student"]})
+    encoder = DinoEncoder(STUDENT)
     adapt(encoder, "full")
     return encoder
 
@@ -72,7 +73,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--blocks", type=int, default=6)
     options = parser.parse_args()
     files = ultrasound_files(options.data)
     teacher = DinoEncoder(weights=options.weights)
@@ -80,15 +80,15 @@ def main() -> None:
         readout = UltrasoundClass(options.data, Path(folder), SIZE["student"])
         found = {"teacher": [(*UltrasoundClass(options.data, Path(folder), SIZE["teacher"])(teacher), 0.0)]}
         for seed in range(options.seeds):
-            encoder = student(seed, options.blocks)
+            encoder = student(seed)
             rows = {"student, untrained": (*readout(encoder), 0.0)}
             for name in ("student without teacher", "student distilled"):
-                encoder, settings = student(seed, options.blocks), {"batch_size": options.batch_size, **SETTINGS}
+                encoder = student(seed)
                 network: StudentTraining
                 if name == "student distilled":
-                    network = Distillation(encoder, teacher, "dinov2", **settings)
+                    network = Distillation(encoder, teacher, "small", options.batch_size, **DISTILLED)
                 else:
-                    network = SelfDistillation(encoder, "dinov2", drop_path=0.1, **settings)
+                    network = SelfDistillation(encoder, "small", options.batch_size)
                 slices = slices_of(options.data, files, Path(folder), options.steps * options.batch_size // 2, seed)
                 seconds = train(network, slices, options.batch_size, seed)
                 rows[name] = (*readout(network.average.encoder), seconds)
@@ -102,15 +102,15 @@ def write(found: dict[str, list[tuple[float, float, float]]], options: argparse.
     lines = [
         "# Distillation",
         "",
-        f"A student of {options.blocks} blocks of width 192, with patches of 16, at 112 pixels, from random weights:",
-        "with a teacher, the DINOv2-small-derived weights (12 blocks of width 384, patches of 14, at 98 pixels), and",
-        f"without one. {options.steps} steps of {options.batch_size} slices of breast_us_classes and hippocampus_mr,",
-        f"{options.seeds} seeds, the same slices and settings. Balanced accuracy of the ultrasound class (257 images,",
+        "A student of 4 blocks of width 96, with patches of 12, at 84 pixels, from random weights: with a teacher, the",
+        "DINOv2-small-derived weights (12 blocks of width 384, patches of 14, at 98 pixels), and without one, with",
+        f"`small`. {options.steps} steps of {options.batch_size} slices of breast_us_classes and hippocampus_mr,",
+        f"{options.seeds} seeds, the same slices and views. Balanced accuracy of the ultrasound class (257 images,",
         f"{groups} groups of near-duplicates, none predicted from its own) from class tokens of the average; mean over",
         "the seeds, least and largest.",
         "",
         "    python benchmarks/distillation.py --data DATA --weights WEIGHTS"
-        f" --steps {options.steps} --seeds {options.seeds} --batch-size {options.batch_size} --blocks {options.blocks}",
+        f" --steps {options.steps} --seeds {options.seeds} --batch-size {options.batch_size}",
         "",
         "| encoder | 5-NN | linear | seconds a step |",
         "|---|---|---|---|",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Pretrains on three small public data sets at once, and measures what the features are worth before and after.
 
+    python benchmarks/pretraining.py --data DATA --methods small --network "dinov3 4x96" --steps 600 \
+        --shares 0.4 0.3 0.3 --set '{"learning_rate": 2e-3}' --seeds 0 1 2
     python benchmarks/pretraining.py --data DATA --methods small --steps 1000 --seeds 0 1 2
     python benchmarks/pretraining.py --data DATA --methods small --network 6x192 --steps 900 --batch-size 16 --seeds 0 1
     python benchmarks/pretraining.py --data DATA --methods softmax softmax2048 --network 6x192 --steps 900 \
@@ -19,6 +21,7 @@ import json
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +44,12 @@ COMMON = {"model_type": "dinov2", "num_attention_heads": 3, "patch_size": 12, "i
 NETWORKS = {
     "4x96": COMMON | {"hidden_size": 96, "num_hidden_layers": 4},
     "6x192": COMMON | {"hidden_size": 192, "num_hidden_layers": 6},
+    "dinov3 4x96": {
+        **{"model_type": "dinov3_vit", "num_attention_heads": 3, "patch_size": 12, "image_size": 96},
+        **{"hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 4, "num_register_tokens": 4},
+    },
 }
-SHARES = {"us": 0.45, "hippo": 0.35, "brain": 0.2}
+SHARES = (0.45, 0.35, 0.2)
 SOFTMAX = {
     **{"preset": "dino", "learning_rate": 5e-4, "drop_path": 0.0},
     **{"head_hidden_dim": 512, "head_bottleneck_dim": 128},
@@ -58,16 +65,15 @@ METHODS: dict[str, dict[str, Any]] = {
 FROM_WEIGHTS = ("lora", "frozen6", "full")
 
 
-def joined_slices(data: Path, stores: Path, samples: int, seed: int) -> JoinedSlices:
-    """The three data sets, each with its share of the samples."""
+def joined_slices(data: Path, stores: Path, samples: int, seed: int, shares: Sequence[float] = SHARES) -> JoinedSlices:
+    """Ultrasound, hippocampi and brains, each with its share of the samples."""
     us = SliceStore([{"image": str(p)} for p in ultrasound_files(data)], stores / "us", modality="us")
     brain = SliceStore([{"image": str(p)} for p in brain_files(data)], stores / "brain", modality="mr")
     hippo = SliceStore(hippocampus_cases(data), stores / "hippo", "sagittal", out_channels=3, modality="mr")
     parts = []
-    for name, store in {"us": us, "hippo": hippo, "brain": brain}.items():
-        scale = ScaleIntensityByModalityd("image", "us" if name == "us" else "mr")
-        count = round(SHARES[name] * samples)
-        parts.append(SliceDataset(store, Compose([scale, RandViewSeed()]), samples=count, seed=seed))
+    for store, modality, share in zip((us, hippo, brain), ("us", "mr", "mr"), shares, strict=True):
+        transform = Compose([ScaleIntensityByModalityd("image", modality), RandViewSeed()])
+        parts.append(SliceDataset(store, transform, samples=round(share * samples), seed=seed))
     return JoinedSlices(parts)
 
 
@@ -83,7 +89,7 @@ def trainer_of(method: str, folder: Path, options: argparse.Namespace, seed: int
     size = {"global_size": 96 // patch * patch, "local_size": 48 // patch * patch, "local_count": 4}
     masks = patch if network.settings.ibot_weight else None
     views = medical_views("xray", "dino-mx", patch_size=masks, **size)
-    slices = joined_slices(options.data, folder.parent, options.batch_size * 30, seed)
+    slices = joined_slices(options.data, folder.parent, options.batch_size * 30, seed, options.shares)
     sampler = StepSampler(len(slices), options.batch_size, seed=seed)
     loader: DataLoader[Any] = DataLoader(slices, batch_sampler=sampler, collate_fn=BatchedViews(views))
     epochs = max(1, round(options.steps / len(loader)))
@@ -107,7 +113,7 @@ def measure(method: str, seed: int, folder: Path, options: argparse.Namespace, r
     findings = json.loads((folder / "verdict.json").read_text()) if (folder / "verdict.json").exists() else {}
     return {
         **{"method": method, "network": "weights" if method in FROM_WEIGHTS else options.network, "seed": seed},
-        **{"before": before, "after": after, "steps": trainer.state.iteration},
+        **{"changes": json.loads(options.set), "before": before, "after": after, "steps": trainer.state.iteration},
         **{"minutes": seconds / 60, "step_s": seconds / trainer.state.iteration},
         **{"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "verdict": findings},
         **{"effective_rank": verdict.get("effective_rank"), "loss": verdict["loss"]},
@@ -118,15 +124,18 @@ def table(rows: list[dict[str, Any]], names: list[str]) -> str:
     """The results as Markdown."""
     lines = ["| method | network | seeds | minutes | s a step | " + " | ".join(names) + " |"]
     lines.append("|---" * (5 + len(names)) + "|")
-    for method, network in dict.fromkeys((row["method"], row["network"]) for row in rows):
-        own = [row for row in rows if (row["method"], row["network"]) == (method, network)]
+    kinds = [(row["method"], row["network"], str(row.get("changes") or "")) for row in rows]
+    for method, network, changes in dict.fromkeys(kinds):
+        own = [row for row, kind in zip(rows, kinds, strict=True) if kind == (method, network, changes)]
         before, after = (np.array([row[key] for row in own]) for key in ("before", "after"))
         cells = [
             f"{b.mean():.3f} → {a.mean():.3f} ({(a - b).min():+.3f} to {(a - b).max():+.3f})"
             for b, a in zip(before.T, after.T, strict=True)
         ]
         minutes, step = (np.mean([row[key] for row in own]) for key in ("minutes", "step_s"))
-        lines.append(f"| {method} | {network} | {len(own)} | {minutes:.1f} | {step:.2f} | " + " | ".join(cells) + " |")
+        lines.append(
+            f"| {method} {changes} | {network} | {len(own)} | {minutes:.1f} | {step:.2f} | " + " | ".join(cells) + " |"
+        )
     return "\n".join(lines)
 
 
@@ -137,6 +146,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="Hugging Face folder of the encoder")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["small", "softmax"])
     parser.add_argument("--network", choices=NETWORKS, default="4x96", help="blocks and width, from random weights")
+    parser.add_argument("--shares", type=float, nargs=3, default=SHARES, help="of ultrasound, hippocampi, brains")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--stop", type=int, help="step after which a training is broken off")
     parser.add_argument("--batch-size", type=int, default=32)

@@ -74,10 +74,10 @@ class UltrasoundClass:
     names = ("ultrasound class, 5-NN", "ultrasound class, linear probe")
 
     def __init__(self, data: Path, stores: Path, size: int) -> None:
-        files = ultrasound_files(data)
-        store = SliceStore([{"image": str(p)} for p in files], stores / "us", modality="us")
+        self.files = ultrasound_files(data)
+        store = SliceStore([{"image": str(p)} for p in self.files], stores / "us", modality="us")
         self.images = images_of(store, "us", size)
-        self.labels = np.array([US_CLASSES.index(p.parent.name) for p in files])
+        self.labels = np.array([US_CLASSES.index(p.parent.name) for p in self.files])
         small = F.interpolate(self.images, (32, 32), mode="area").flatten(1).numpy()
         self.groups = connected_components(np.corrcoef(small) > 0.9)[1]
 

@@ -31,7 +31,8 @@ def notes(comparison: Comparison) -> list[str]:
         f"{cases} cases of {patients} patients in {len(folds)} folds by patient. Every case is held out once, and then "
         f"measured by a network that neither was trained nor selected on it.",
         f"Each training has {settings.budget}, {within}, and one seed ({settings.seed}). A fifth of its patients "
-        f"select the best of about {VALIDATIONS} moments.",
+        f"select the best of about {VALIDATIONS} moments, or of fewer where validations would else take more "
+        f"than a fifth of the time.",
         f"Settings of all: {json.dumps(dict(comparison.used))}.",
     ]
     if comparison.task == "segmentation":

@@ -74,6 +74,31 @@ def test_validations_follow_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         assert validator.at == wanted
 
 
+@pytest.mark.parametrize("cost", [0.5, 3.0, 12.0, 100.0])
+def test_validations_take_a_fifth_of_the_time_at_most(monkeypatch: pytest.MonkeyPatch, cost: float) -> None:
+    """But for the first, whose cost nobody knows yet, and the last, which has to be."""
+    clock, validating = [0.0], [0.0]
+    monkeypatch.setattr(even_validation, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    shares: list[float] = []
+
+    class Slow(Validator):
+        def run(self, global_epoch: int = 1) -> None:
+            super().run(global_epoch)
+            clock[0] += cost
+            validating[0] += cost
+            shares.append(validating[0] / clock[0])
+
+    def step(engine: Engine, batch: Any) -> None:
+        clock[0] += 1.0
+        if clock[0] >= 120:
+            engine.state.max_epochs = engine.state.epoch
+
+    validator = Slow()
+    train([EvenValidationHandler(validator, 8, max_minutes=2)], 1000, 1, step)
+    assert all(share <= 0.2 + 1e-9 for share in shares[1:-1])
+    assert len(validator.at) == {0.5: 8, 3.0: 8, 12.0: 2, 100.0: 2}[cost]
+
+
 def test_a_share_of_nothing_is_refused() -> None:
     for arguments in ({"times": 0, "max_steps": 3}, {"times": 3}):
         with pytest.raises(ConfigurationError, match="times="):

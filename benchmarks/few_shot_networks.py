@@ -33,8 +33,6 @@ from monai_dino.commands import main as monai_dino_command
 from monai_dino.data import class_names
 from monai_dino.evaluation import CurvePoint, LearningCurve, crossed_bootstrap, few_shot_splits
 
-ROOT = Path(__file__).resolve().parent
-
 
 @dataclass(frozen=True)
 class Study:
@@ -182,7 +180,7 @@ def main() -> None:
     }
     curve = LearningCurve(points, rows, [f"{name}, draw {n}: {why}" for (name, n), why in failures.items()], about)
     print(curve.write(output, f"few_shot_{options.study}"))
-    curve.plot(ROOT / "results" / f"few_shot_{options.study}.png")
+    curve.plot(output / f"few_shot_{options.study}.png")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def worst_first(evaluation: Evaluation) -> list[CaseResult]:
     """Orders the cases of an evaluation.
 
     Of a segmentation by the mean Dice of the classes in which it is defined; of a classification by the probability of
-    the true class. Cases whose score is undefined come first, since nothing says that they went well.
+    the true class. Cases whose score is undefined come first, since nothing says that they went well; but those where
+    there was nothing to find and nothing was found went well, and come last.
 
     Args:
         evaluation: metrics of cases.
@@ -46,11 +47,18 @@ def worst_first(evaluation: Evaluation) -> list[CaseResult]:
     columns = set(evaluation.rows[0]) if evaluation.rows else set()
     if {"case", "class", "dice"} <= columns:
         found = _segmented(evaluation.rows)
-    elif {"case", "truth", "prediction"} <= columns:
+    elif {"case", "truth", "prediction"} <= columns and "draw" not in columns:  # of which few-shot has many a case
         found = [_classified(row) for row in evaluation.rows]
     else:
         return []
-    return sorted(found, key=lambda c: (c.score is not None, c.score or 0.0, not c.failed))
+    return sorted(found, key=_order)
+
+
+def _order(case: CaseResult) -> tuple[int, float, bool]:
+    """Undefined scores, then the lower ones, then those that have none because nothing was there to be found."""
+    if case.score is None:
+        return (0 if case.failed else 2), 0.0, not case.failed
+    return 1, case.score, not case.failed
 
 
 def score_name(evaluation: Evaluation) -> str:
@@ -67,6 +75,8 @@ def _segmented(rows: Sequence[Record]) -> list[CaseResult]:
         dice = [v for row in own if (v := as_number(row["dice"])) is not None and is_defined(v)]
         score = sum(dice) / len(dice) if dice else None
         words = f"Dice {shown(score)}" + (f" (mean of {len(dice)} classes)" if len(dice) > 1 else "")
+        if all(as_number(row.get(k)) == 0 for row in own for k in ("voxels_prediction", "voxels_truth")):
+            words = "nothing to find, and nothing found"
         failed = tuple(text for row in own if (text := _missed(row)))
         results.append(CaseResult(name, own[0].get("patient", name), score, words, failed))
     return results
@@ -76,7 +86,7 @@ def _missed(row: Record) -> str:
     dice, predicted, true = (as_number(row.get(k)) for k in ("dice", "voxels_prediction", "voxels_truth"))
     name = row["class"]
     if not is_defined(dice):
-        return f"{name}: Dice is undefined" + (", for it is in neither mask" if predicted == true == 0 else "")
+        return "" if predicted == true == 0 else f"{name}: Dice is undefined"
     if dice == 0:
         if predicted == 0:
             return f"{name}: missed, nothing was predicted"

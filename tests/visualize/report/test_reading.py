@@ -11,6 +11,7 @@ from monai_dino.data import SliceStore
 from monai_dino.errors import ConfigurationError
 from monai_dino.files import write_csv, write_json
 from monai_dino.visualize.report import read_run
+from monai_dino.visualize.report.cases import worst_first
 
 
 def test_a_segmentation(tmp_path: Path) -> None:
@@ -62,7 +63,8 @@ def test_reports_of_folds_and_of_curves(tmp_path: Path) -> None:
     }
     write_json(tmp_path / "few_shot.json", {"points": [point]})
     write_json(tmp_path / "other.json", {"summary": {"cases": {"training": 3}}})
-    write_csv(tmp_path / "few_shot.csv", [{"case": "a"}])
+    draws = [{"draw": k, "case": "a", "truth": "x", "prediction": "y", "p_x": 0.2, "p_y": 0.8} for k in range(2)]
+    write_csv(tmp_path / "few_shot.csv", draws)
     write_csv(tmp_path / "free.csv", [{"x": 1}])
     run = read_run(tmp_path)
     cross, few = run.evaluations
@@ -70,7 +72,8 @@ def test_reports_of_folds_and_of_curves(tmp_path: Path) -> None:
     assert cross.folds == {"knn": {"auroc": "0.5 \u00b1 0.125 (3 folds)"}}
     assert list(few.summary) == ["knn, 4 per class"]
     assert [p["patients"] for p in few.points] == [4.0]
-    assert list(few.rows) == [{"case": "a"}]
+    assert len(few.rows) == 2
+    assert worst_first(few) == []  # a row of a draw is no case
     assert list(run.tables) == ["free.csv"]
     assert not run.problems
 

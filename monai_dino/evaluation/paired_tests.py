@@ -13,6 +13,7 @@ from monai_dino.errors import InputError
 
 __all__ = ["PairedTest", "holm", "mean_ranks", "paired_tests"]
 
+_DIGITS = 12  # of differences: 1 - 2/3 and 2/3 - 1/3 are to tie
 _EXACT = 50
 
 
@@ -57,7 +58,7 @@ def paired_tests(values: Mapping[str, Sequence[float]]) -> list[PairedTest]:
     table = _table(values)
     pairs, p_values = list(combinations(range(len(table)), 2)), []
     for a, b in pairs:
-        difference = table[a] - table[b]
+        difference = np.round(table[a] - table[b], _DIGITS)
         p_values.append(_signed_rank(difference[difference != 0]))
     names = list(values)
     return [

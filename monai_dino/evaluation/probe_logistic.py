@@ -23,7 +23,7 @@ class LogisticProbe(LinearChoice):
 
     Args:
         num_classes: number of classes, or of labels; ``None`` for the highest class number seen and one.
-        strengths: grid of C, the inverse of the regularisation, above 0.
+        strengths: grid of C, the inverse of the regularisation, above 0; the first where there is nothing to choose by.
         blocks: see :class:`LinearProbe`, as for the next.
         avgpool: whether the mean patch token is used.
         tolerance: of the gradient, scikit-learn's ``tol``.
@@ -40,7 +40,7 @@ class LogisticProbe(LinearChoice):
     def __init__(
         self,
         num_classes: int | None = None,
-        strengths: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
+        strengths: Sequence[float] = (1.0, 1e-1, 1e-2, 1e-3),
         blocks: Sequence[int] = (1,),
         avgpool: Sequence[bool] = (False,),
         tolerance: float = 1e-4,

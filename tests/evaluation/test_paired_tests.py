@@ -81,6 +81,14 @@ def test_ranks_are_averaged_over_cases(n: int, methods: int, seed: int) -> None:
     assert list(found.values()) == pytest.approx(np.mean([rankdata(-column) for column in values.T], axis=0))
 
 
+def test_equal_differences_tie_whatever_their_last_digits() -> None:
+    a, b = [1.0, 1 / 3, 0.5], [2 / 3, 2 / 3, 0.75]
+    assert 1.0 - 2 / 3 != 2 / 3 - 1 / 3
+    (found,) = paired_tests({"a": a, "b": b})
+    (whole,) = paired_tests({"a": [12, 4, 6], "b": [8, 8, 9]})
+    assert found.p == whole.p
+
+
 def test_methods_that_never_differ() -> None:
     (test,) = paired_tests({"a": [0.5, 0.7], "b": [0.5, 0.7]})
     assert (test.p, test.p_holm, test.difference) == (1, 1, 0)

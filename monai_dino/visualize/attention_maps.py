@@ -19,6 +19,7 @@ from monai_dino.inferers.patch_maps import PatchMapInferer
 from monai_dino.networks.encoders.attention import cls_attention, on_pixels
 from monai_dino.networks.encoders.encoder import DinoEncoder
 from monai_dino.transforms.plane import OrientToPlaned, Plane
+from monai_dino.visualize.head_pca import Heat, heat_of
 
 __all__ = ["ExplainedOnImaged", "maps_on_image", "volume_attention"]
 
@@ -86,18 +87,22 @@ def maps_on_image(
 
 
 class ExplainedOnImaged(MapTransform):
-    """Brings the output of :class:`DinoExplainer` to the grid of the image, mean of the heads and colours apart.
+    """Brings the output of :class:`DinoExplainer` to the grid of the image, attention and colours apart.
 
     Args:
         keys: key of the maps, shape (heads + 3, h, w, slices).
         image_key: key of the image, shape (C, H, W, slices).
         patch_size: side of a patch, where slices kept their size; ``None`` where they were resized.
+        heat: what becomes of the heads; see :func:`~monai_dino.visualize.head_pca.heat_of`.
     """
 
-    def __init__(self, keys: KeysCollection, image_key: str = "image", patch_size: int | None = None) -> None:
+    def __init__(
+        self, keys: KeysCollection, image_key: str = "image", patch_size: int | None = None, heat: Heat = "mean"
+    ) -> None:
         super().__init__(keys)
         self.image_key = image_key
         self.patch_size = patch_size
+        self.heat: Heat = heat
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Adds the maps of one item.
@@ -111,6 +116,6 @@ class ExplainedOnImaged(MapTransform):
         item = dict(data)
         for key in self.key_iterator(item):
             maps, image = item[key], item[self.image_key]
-            item["attention"] = maps_on_image(maps[:-3].mean(dim=0, keepdim=True), image, self.patch_size)
+            item["attention"] = maps_on_image(heat_of(maps[:-3], self.heat), image, self.patch_size)
             item["colours"] = maps_on_image(maps[-3:], image, self.patch_size)
         return item

@@ -16,6 +16,7 @@ from monai_dino.errors import ConfigurationError
 from monai_dino.networks import DinoEncoder, cls_attention
 from monai_dino.networks.encoders.attention import on_pixels
 from monai_dino.visualize import ExplainedOnImaged, maps_on_image, volume_attention
+from monai_dino.visualize.head_pca import head_components
 
 AFFINE = np.array([[0.0, -2.0, 0.0, 10.0], [1.5, 0.0, 0.0, -4.0], [0.0, 0.0, -3.0, 7.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -71,3 +72,6 @@ def test_maps_keep_the_metadata_of_the_image(volume: MetaTensor) -> None:
     smooth = maps_on_image(maps, volume, 16)
     torch.testing.assert_close(added["attention"].as_tensor()[0], smooth.as_tensor()[:2].mean(0))
     torch.testing.assert_close(added["colours"], smooth[2:])
+    by_pca = ExplainedOnImaged("pred", patch_size=16, heat="pca")(item)["attention"]
+    components = torch.stack([head_components(maps[:2, ..., k]) for k in range(5)], dim=-1)
+    torch.testing.assert_close(by_pca, maps_on_image(components, volume, 16))

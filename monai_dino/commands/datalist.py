@@ -23,7 +23,7 @@ examples:
     python -m monai_dino datalist DATA --classes folder
   images without labels, for pretraining:
     python -m monai_dino datalist DATA --images images --unlabelled
-  classes in a table with the columns image, label and, optionally, patient:
+  classes in a table with the columns image, label (several as Mass|Effusion) and, optionally, patient:
     python -m monai_dino datalist DATA --classes table.csv
 """
 

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 
 from monai_dino.data.check_headers import header_findings
-from monai_dino.data.checks import check_class, check_classes, check_same_grid
+from monai_dino.data.checks import check_classes, check_label, check_same_grid
 from monai_dino.data.finding import Finding, from_error
 from monai_dino.data.open_case import OpenCase, open_case
 from monai_dino.data.open_volume import OpenVolume, in_blocks
@@ -46,7 +46,7 @@ class CaseReport:
         orientation: where they run, such as ``RAS``.
         percentiles: percent -> intensity in each channel.
         volumes: class -> millilitres of its voxels in the mask, the background left out; empty without a mask.
-        label: class of the case, where it is no mask.
+        label: class of the case, or several labels, where it is no mask.
     """
 
     case: str
@@ -173,7 +173,7 @@ def _look_at_label(report: CaseReport, case: OpenCase, label: Any, out_channels:
                 Finding(report.case, "note", "label", "has no label", "fine for pretraining; training needs one")
             )
         elif out_channels is not None:
-            check_class(label, out_channels, report.case)
+            check_label(label, out_channels, report.case)
         return
     _check_grid(case)
     counts: Counter[int] = Counter()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_dino.data.check_case import CaseReport
+from monai_dino.data.checks import classes_of
 from monai_dino.data.finding import Finding
 
 __all__ = ["changed_files", "dataset_findings", "summary"]
@@ -38,7 +39,7 @@ def dataset_findings(reports: Sequence[CaseReport], names: Sequence[str], modali
     for topic, unit, values in _quantities(reports, names):
         if (topic, modality) != ("intensity", "mr"):
             found += _outliers(topic, unit, values)
-    present = {label for r in reports for label in (*r.volumes, r.label) if isinstance(label, int)}
+    present = {number for r in reports for number in (*r.volumes, *classes_of(r.label))}
     missing = [name for number, name in enumerate(names) if number not in present]
     if any(r.volumes for r in reports):
         missing = [name for name in missing if name != names[0]]  # the background
@@ -151,7 +152,7 @@ def summary(reports: Sequence[CaseReport], names: Sequence[str]) -> dict[str, An
     classes = {}
     for number, name in enumerate(names):
         volumes = [[r.volumes[number]] for r in reports if number in r.volumes]
-        cases = len(volumes) + sum(r.label == number for r in reports)
+        cases = len(volumes) + sum(number in classes_of(r.label) for r in reports)
         if cases:
             classes[name] = {"cases": cases} | (
                 {"1000 pixels" if pictures else "ml": _range(volumes)} if volumes else {}

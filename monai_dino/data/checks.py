@@ -11,7 +11,17 @@ import numpy as np
 
 from monai_dino.errors import InputError
 
-__all__ = ["Grid", "check_affine", "check_class", "check_classes", "check_dtype", "check_same_grid"]
+__all__ = [
+    "Grid",
+    "check_affine",
+    "check_class",
+    "check_classes",
+    "check_dtype",
+    "check_label",
+    "check_same_grid",
+    "classes_of",
+    "is_several",
+]
 
 _SHOWN = 10
 _GRID_TOLERANCE = 0.1  # of a voxel, between the same corner of image and label
@@ -127,8 +137,58 @@ def check_class(value: Any, out_channels: int, name: str) -> None:
     Raises:
         InputError: when it is not a whole number from 0 to ``out_channels - 1``.
     """
+    if is_several(value):
+        raise InputError(
+            f"{name}: label is {value!r}, several labels at once, but here a case has one class, a number from 0 to "
+            f"{out_channels - 1}; k-NN and linear probes take several (monai_dino.evaluation)"
+        )
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < out_channels:
         raise InputError(
             f"{name}: label is {value!r}, but the declared classes are 0 to {out_channels - 1}; correct the datalist, "
             f"or declare more classes in its labels"
+        )
+
+
+def is_several(value: Any) -> bool:
+    """Whether a label says of each of several findings whether it is there.
+
+    Args:
+        value: label of a datalist item.
+
+    Returns:
+        Whether it is a list of numbers.
+    """
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(v, int) for v in value)
+
+
+def classes_of(value: Any) -> list[int]:
+    """The classes that a label says are there.
+
+    Args:
+        value: label of a datalist item: a class, or 0 or 1 for each of several labels.
+
+    Returns:
+        Their numbers; none where it is something else, such as a mask.
+    """
+    if is_several(value):
+        return [number for number, there in enumerate(value) if there]
+    return [value] if isinstance(value, int) else []
+
+
+def check_label(value: Any, count: int, name: str) -> None:
+    """Checks that a case has a declared class, or 0 or 1 for each declared label.
+
+    Args:
+        value: the label.
+        count: number of classes, or of labels.
+        name: what an error calls the case.
+
+    Raises:
+        InputError: when it has neither.
+    """
+    if not is_several(value):
+        check_class(value, count, name)
+    elif len(value) != count or not set(value) <= {0, 1}:
+        raise InputError(
+            f"{name}: label is {value!r}, expected 0 or 1 for each of the {count} labels that the datalist declares"
         )

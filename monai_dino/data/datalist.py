@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_dino.data.checks import is_several
 from monai_dino.data.datalist_file import find_datalist, read_datalist
 from monai_dino.data.naming import case_name, unique_names
 from monai_dino.errors import DatalistError
@@ -88,8 +89,11 @@ def _items(path: Path, content: Mapping[str, Any], part: str) -> list[dict[str, 
         if not isinstance(item, dict) or not _are_paths(item.get("image")):
             raise DatalistError(f"{path}: {part}[{index}] has no image: {item!r}")
         label = item.get("label")
-        if not (label is None or isinstance(label, (int, float)) or _are_paths(label)):
-            raise DatalistError(f"{path}: {part}[{index}] has a label that is no path, paths or class: {label!r}")
+        if not (label is None or isinstance(label, (int, float)) or is_several(label) or _are_paths(label)):
+            raise DatalistError(
+                f"{path}: {part}[{index}] has a label that is no path, paths or class, nor 0 or 1 for each of several "
+                f"labels: {label!r}"
+            )
         if not isinstance(item.get("fold", 0), int):
             raise DatalistError(f"{path}: {part}[{index}] has a fold that is no whole number: {item['fold']!r}")
     return [dict(item) for item in items]
@@ -118,7 +122,7 @@ def _resolve(
     for item, name in zip(everything, unique_names([case_name(item["image"]) for item in everything]), strict=True):
         for key in ("image", "label"):
             value = item.get(key)
-            if not isinstance(value, (str, list)):
+            if not isinstance(value, (str, list)) or is_several(value):
                 continue
             paths = [dataset_dir / p for p in ([value] if isinstance(value, str) else value)]
             missing += [str(p) for p in paths if not p.exists()]

@@ -22,6 +22,8 @@ from monai_dino.files import write_json
 __all__ = ["DatalistReport", "build_datalist", "write_datalist"]
 
 _SHOWN = 10
+_SEVERAL = "|"  # between the findings of an image, as in the tables of ChestX-ray14
+_NOTHING = "No Finding"  # there, an image that has none of them
 
 
 @dataclass
@@ -153,6 +155,8 @@ def _labels(pairing: Pairing, dataset_dir: Path, given: Sequence[str]) -> tuple[
     if all(label is None for label in pairing.labels):
         return [], pairing.labels, [0] * len(pairing.labels)
     if all(isinstance(label, str) for label in pairing.labels):
+        if any(_SEVERAL in str(label) for label in pairing.labels):
+            return _several([str(label).split(_SEVERAL) for label in pairing.labels], given)
         names = list(given) or sorted({str(label) for label in pairing.labels})
         numbers = [_class_number(str(label), names) for label in pairing.labels]
         return names, numbers, numbers
@@ -161,6 +165,16 @@ def _labels(pairing: Pairing, dataset_dir: Path, given: Sequence[str]) -> tuple[
     labels = [_one_or_list([_relative(p, dataset_dir) for p in label]) for label in masks]
     strata = [int(len(classes - {0}) > 0) for classes in found]  # cases without findings in each fold alike
     return _mask_names({0}.union(*found), given), labels, strata
+
+
+def _several(labels: Sequence[Sequence[str]], given: Sequence[str]) -> tuple[list[str], list[Any], list[int]]:
+    """Several labels of each case as 0 and 1; the split spreads evenly which of them are there."""
+    each = [{name.strip() for name in found} - {"", _NOTHING} for found in labels]
+    names = list(given) or sorted(set().union(*each))
+    numbers = [{_class_number(name, names) for name in found} for found in each]
+    hot = [[int(number in found) for number in range(len(names))] for found in numbers]
+    together = sorted(set(map(tuple, hot)))
+    return names, hot, [together.index(tuple(row)) for row in hot]
 
 
 def _classes(label: Sequence[Path]) -> set[int]:

@@ -17,6 +17,7 @@ from monai_dino.data.checks import check_same_grid
 from monai_dino.data.mask_volume import MaskVolume
 from monai_dino.data.open_volume import OpenVolume, StackedVolume, read_whole
 from monai_dino.data.reading import open_volume
+from monai_dino.data.sources import paths_of
 from monai_dino.errors import InputError
 
 __all__ = ["OpenCase", "open_case", "read_mask"]
@@ -64,7 +65,7 @@ def open_case(
             check_same_grid(part, parts[0], str(part.path), str(parts[0].path))
         image = parts[0] if len(parts) == 1 else StackedVolume(parts)
         label = None
-        if _is_mask(item.get("label")):
+        if paths_of(item.get("label")):
             label = MaskVolume([stack.enter_context(open_volume(p, scratch)) for p in _paths(item["label"])])
         yield OpenCase(_with_channels(image, in_channels), label)
 
@@ -94,10 +95,6 @@ def _share_of_colour(image: OpenVolume) -> float:
 
 def _paths(value: Any) -> list[str | Path]:
     return [value] if isinstance(value, (str, Path)) else list(value)
-
-
-def _is_mask(label: Any) -> bool:
-    return isinstance(label, (str, Path, list, tuple))
 
 
 def read_mask(paths: Sequence[str | Path]) -> MetaTensor:

@@ -69,13 +69,13 @@ class DatalistFeatures:
                 none.
 
         Returns:
-            Both; ``None`` for the second without such cases.
+            Both; ``None`` for the second without such cases, or where the datalist has no folds.
 
         Raises:
             DatalistError: when no training case is in the fold, or all are.
         """
         training = self.part("training")
-        if "validation" in self.parts or fold is None:
+        if "validation" in self.parts or fold is None or not self.fold:
             return training, self.parts.get("validation")
         held_out = np.array([self.fold.get(str(case)) == fold for case in training.case])
         if not held_out.any() or held_out.all():
@@ -100,6 +100,7 @@ def datalist_features(
     precision: Precision = "auto",
     batch_size: int = 32,
     num_workers: int = 2,
+    neighbours: int = 0,
 ) -> DatalistFeatures:
     """Features of all labelled cases of a datalist, by one pass of the encoder, or from files where these still fit.
 
@@ -120,6 +121,7 @@ def datalist_features(
         precision: of the encoder.
         batch_size: slices that it sees at once.
         num_workers: processes that prepare slices.
+        neighbours: slices on each side that are further channels, as the encoder was trained on.
 
     Returns:
         The features, the mean over the slices of each case.
@@ -131,7 +133,7 @@ def datalist_features(
     kind = modality or datalist_file.modality(datalist, dataset_dir)
     settings = {
         "image_size": image_size, "modality": kind, "window": window, "plane": plane, "fill": fill,
-        "in_channels": in_channels,
+        "in_channels": in_channels, "neighbours": neighbours,
     }  # fmt: skip
     splits = load_splits(datalist, dataset_dir, None)
     parts, weights = {}, ""

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from monai_dino.data.case_slices import CaseSlices
+from monai_dino.data.checks import check_class
 from monai_dino.errors import ConfigurationError
 from monai_dino.evaluation.features import extract_features
 from monai_dino.evaluation.knn_score import check_voters, knn_score
@@ -74,6 +75,8 @@ class PeriodicKnnHandler:
             raise ConfigurationError(f"knn interval={interval}: expected at least 1 epoch")
         if not slices.class_names:
             raise ConfigurationError("slices: give their class_names, so that each case has one of them")
+        for item in slices.items:
+            check_class(item["label"], len(slices.class_names), str(item["case"]))
         check_voters([item["label"] for item in slices.items], slices.patients, slices.class_names)
         self.slices = slices
         self.path = Path(output_dir) / "knn.csv"

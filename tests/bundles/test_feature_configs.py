@@ -83,15 +83,37 @@ def test_few_shot_draws_its_curve(bundle: Path, volumes: Path, weights: Path, tm
 
 def test_pretrain_evaluates_its_teacher(volumes: Path, weights: Path, tmp_path: Path) -> None:
     bundle = copy_bundle("dino_pretrain", tmp_path / "encoder")
-    DinoEncoder(weights=weights).save_pretrained(bundle / "models" / "teacher")
+    DinoEncoder(weights=weights, in_channels=3).save_pretrained(bundle / "models" / "teacher")
     kept = {"image_size": 56, "modality": "mr", "window": None, "plane": "axial", "fill": None, "in_channels": 1}
+    kept |= {"neighbours": 1}
     (bundle / "models" / "teacher" / "settings.json").write_text(json.dumps(kept))
     settings = {k: v for k, v in SETTINGS.items() if k != "image_size"}
     run_bundle(bundle, "evaluate", dataset_dir=volumes, folds=2, shots=[2], seeds=1, probes=NEAREST, **settings)
     written = {path.name for path in (bundle / "eval").iterdir()}
     names = {f"{name}.{ending}" for name in ("cross_validation", "few_shot") for ending in ("csv", "json", "md")}
     assert written >= names
-    assert json.loads((bundle / "eval" / "few_shot.json").read_text())["image_size"] == 56
+    content = json.loads((bundle / "eval" / "few_shot.json").read_text())
+    assert (content["image_size"], content["neighbours"]) == (56, 1)
+
+
+def test_several_labels_of_each_case(bundle: Path, volumes: Path, weights: Path, tmp_path: Path) -> None:
+    content = json.loads((volumes / "datalist.json").read_text())
+    for k, item in enumerate(content["training"]):
+        item["label"] = [item["label"], int(k % 4 < 2)]
+        del item["fold"]
+    for item in content["testing"]:
+        item["label"] = [item["label"], 0]
+    (tmp_path / "several.json").write_text(json.dumps(content))
+    settings = SETTINGS | {"feature_dir": tmp_path / "features", "datalist": tmp_path / "several.json"}
+    for config, changes in (("cross_validation", {"folds": 2, "k": 1}), ("linear_probe", {})):
+        run_bundle(bundle, config, dataset_dir=volumes, weights=weights, output_dir=tmp_path, **settings, **changes)
+        found = json.loads((tmp_path / f"{config}.json").read_text())
+        assert set(found["summary"]["linear probe"]) == {
+            *("auroc", "average_precision", "precision", "recall", "f1", "specificity")
+        }
+    rows = read_table(tmp_path / "cross_validation.csv")
+    labels = [[int(row[f"truth_{name}"]) for name in ("along", "across")] for row in rows]
+    assert labels == [item["label"] for item in content["training"]]
 
 
 @pytest.mark.parametrize("config", ["knn", "linear_probe"])

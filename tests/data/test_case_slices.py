@@ -68,3 +68,42 @@ def test_a_transform_that_fails_names_the_slice(volumes: Path, tmp_path: Path) -
     slices.transform = lambda sample: 1 / 0
     with pytest.raises(InputError, match="slice 3 of case8"):
         slices[3]
+
+
+def with_labels(volumes: Path, path: Path, *labels: object) -> Path:
+    """The datalist, with these labels of the training cases in turn."""
+    content = json.loads((volumes / "datalist.json").read_text())
+    for k, item in enumerate(content["training"]):
+        item["label"] = labels[k % len(labels)]
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_several_labels_of_a_case(volumes: Path, tmp_path: Path) -> None:
+    datalist = with_labels(volumes, tmp_path / "several.json", [1, 0], [1, 1], [0, 0])
+    slices = labelled_slices(datalist, volumes, tmp_path / "store", image_size=16, slices_per_case=1)
+    assert [slices[k]["label"].tolist() for k in range(4)] == [[1, 0], [1, 1], [0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (([1, 0, 1],), "case0: label is .1, 0, 1., expected 0 or 1 for each of the 2 labels"),
+        (([1, 2],), "expected 0 or 1"),
+        (([1, 0], 1), "case1: label is 1, that of case0 .1, 0.; give every case one class"),
+    ],
+)
+def test_labels_that_do_not_fit(labels: tuple[object, ...], message: str, volumes: Path, tmp_path: Path) -> None:
+    datalist = with_labels(volumes, tmp_path / "wrong.json", *labels)
+    with pytest.raises(InputError, match=message):
+        labelled_slices(datalist, volumes, tmp_path / "store")
+
+
+def test_neighbours_are_channels(volumes: Path, tmp_path: Path) -> None:
+    alone, beside = (
+        labelled_slices("datalist.json", volumes, tmp_path, image_size=16, slices_per_case=None, neighbours=n)
+        for n in (0, 1)
+    )
+    assert beside[1]["image"].shape == (3, 16, 16)
+    expected = torch.cat([alone[k]["image"].as_tensor() for k in (0, 1, 2)])
+    torch.testing.assert_close(beside[1]["image"].as_tensor(), expected)

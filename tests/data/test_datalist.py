@@ -138,7 +138,7 @@ def test_folds_that_are_not_there(write: Write, tmp_path: Path) -> None:
         ('{"training": [], "testing": [null]}', r"testing\[0\] has no image: None"),
         ('{"training": [], "validation": [[]]}', r"validation\[0\] has no image"),
         ('{"training": [{"image": "a.nii", "label": {"x": 1}}]}', r"training\[0\] has a label that is no path"),
-        ('{"training": [{"image": "a.nii", "label": [0, 1]}]}', r"training\[0\] has a label that is no path"),
+        ('{"training": [{"image": "a.nii", "label": [0.5, "b.nii"]}]}', r"training\[0\] has a label that is no path"),
         ('{"training": [{"image": "a.nii", "label": ""}]}', r"training\[0\] has a label that is no path"),
         ('{"training": [{"image": "a.nii", "fold": "1"}]}', r"training\[0\] has a fold that is no whole number: '1'"),
         ('{"training": [{"image": "a.nii", "fold": [0]}]}', r"training\[0\] has a fold that is no whole number"),

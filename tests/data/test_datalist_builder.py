@@ -162,6 +162,17 @@ def test_patients_by_table(classes: Path) -> None:
     assert "secret" not in json.dumps(report.content)
 
 
+def test_several_labels_by_table(classes: Path) -> None:
+    found = ["Mass|Effusion", "Effusion", "No Finding", "Mass", "Effusion | Mass"]
+    rows = [f"{p.relative_to(classes)},{found[k % 5]}" for k, p in enumerate(sorted(classes.rglob("*.png")))]
+    (classes / "table.csv").write_text("\n".join(["image,label", *rows]))
+    content = build_datalist(pair_table(classes, classes / "table.csv"), classes, folds=2).content
+    assert content["labels"] == {"0": "Effusion", "1": "Mass"}
+    labels = {item["image"]: item["label"] for item in content["training"]}
+    expected = [[1, 1], [1, 0], [0, 0], [0, 1], [1, 1]]
+    assert [labels[name] for name in sorted(labels)] == [expected[k % 5] for k in range(12)]
+
+
 def test_without_patients_each_case_is_one(classes: Path) -> None:
     report = build_datalist(pair_classes(classes), classes, folds=2)
     assert report.patients == 12

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from monai_dino.data.checks import classes_of
+from monai_dino.data.sources import paths_of
 from monai_dino.visualize.report.images import CaseImages
 from monai_dino.visualize.report.notes import missing
 from monai_dino.visualize.report.numbers import shown
@@ -72,8 +74,8 @@ def _parts_of(splits: dict[str, list[dict[str, Any]]]) -> Table:
     rows = []
     for part, items in splits.items():
         patients = len({str(item["patient"]) for item in items})
-        labels = Counter(str(item["label"]) for item in items if isinstance(item.get("label"), (int, float)))
-        masks = sum(isinstance(item.get("label"), (str, list)) for item in items)
+        labels = Counter(str(number) for item in items for number in classes_of(item.get("label")))
+        masks = sum(bool(paths_of(item.get("label"))) for item in items)
         told = ", ".join(f"{n} of class {label}" for label, n in sorted(labels.items())) or f"{masks} masks"
         folds = sorted({item["fold"] for item in items if "fold" in item})
         rows.append([part, len(items), patients, ", ".join(map(str, folds)) or "none", told if items else "none"])

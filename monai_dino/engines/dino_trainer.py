@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from monai_dino.data import StepSampler
 from monai_dino.distributed import leave_process_group
+from monai_dino.engines.loader_workers import keep_workers_on_sigterm
 from monai_dino.engines.over_processes import clip_gradients, mean_over_processes
 from monai_dino.errors import ConfigurationError, NetworkError
 from monai_dino.handlers.sample_position import SamplePositionHandler
@@ -92,6 +93,7 @@ class DinoTrainer(Trainer):
             raise ConfigurationError(
                 f"accumulation_steps={accumulation_steps}: the {share} images of a process are not so many equal parts"
             )
+        keep_workers_on_sigterm(train_data_loader)
         self.network = network
         self.precision = precision
         self.accumulation_steps = accumulation_steps

@@ -20,6 +20,7 @@ import torch
 from ignite.engine import Engine, Events
 from pretraining import tiny_store, tiny_trainer
 
+from monai_dino.checkpoints import find_checkpoints
 from monai_dino.data import SliceStore
 from monai_dino.handlers import RunCheckpointHandler
 from monai_dino.ssl.training_state import training_tensors
@@ -64,6 +65,31 @@ def _killed(store: SliceStore, folder: Path, step: int, number: int, **options: 
     return int(process.exitcode or 0)
 
 
+def _group_terminated(store: SliceStore, folder: Path, step: int, **options: Any) -> int:
+    """As :func:`_killed` with SIGTERM, which all processes of the training get from outside, as torchrun sends it."""
+    context = multiprocessing.get_context("fork")
+    reached, signalled = context.Event(), context.Event()
+
+    def tell(engine: Engine) -> None:
+        if engine.state.iteration == step:
+            reached.set()
+            signalled.wait(60)
+
+    def train() -> None:
+        os.setpgid(0, 0)
+        _run(store, folder, tell, **options)
+
+    process = context.Process(target=train)
+    process.start()
+    if not reached.wait(120):
+        process.kill()
+    else:
+        os.killpg(process.pid or 0, signal.SIGTERM)
+    signalled.set()
+    process.join()
+    return int(process.exitcode or 0)
+
+
 def _differences(one: Any, other: Any) -> list[str]:
     tensors = [training_tensors(t.network, t.optimizer) for t in (one, other)]
     names = tensors[0].keys() | tensors[1].keys()
@@ -97,6 +123,14 @@ def main(folder: Path) -> None:
     results["sigterm"] = {"code": _killed(store, place, 4, signal.SIGTERM)}
     resumed = _run(store, place, None)
     results["sigterm"]["steps"] = resumed.state.iteration
+    place = folder / "group terminated"
+    code = _group_terminated(store, place, 4, workers=2)
+    results["group"] = {
+        "code": code,
+        "kept": find_checkpoints(place),
+        "steps": _run(store, place, None).state.iteration,
+    }
+    place = folder / "terminated"
     again = _run(store, place, None)
     results["again"] = {"steps": again.state.iteration, "differences": _differences(resumed, again)}
     print(json.dumps(results))

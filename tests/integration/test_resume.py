@@ -39,5 +39,11 @@ def test_sigterm_saves_and_exits_with_its_status(runs: dict[str, Any]) -> None:
     assert runs["sigterm"] == {"code": 143, "steps": 10}
 
 
+def test_sigterm_to_all_processes_waits_for_the_step(runs: dict[str, Any]) -> None:
+    group = runs["group"]
+    assert (group["code"], group["steps"]) == (143, 10)
+    assert group["kept"][-1] in (4, 5)  # the step after which the signal was seen
+
+
 def test_a_finished_run_is_not_begun_anew(runs: dict[str, Any]) -> None:
     assert runs["again"] == {"steps": 10, "differences": []}

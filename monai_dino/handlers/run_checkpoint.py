@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -16,12 +16,21 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 
 from monai_dino.checkpoints import Checkpoint, find_checkpoints, open_checkpoint, write_checkpoint
-from monai_dino.errors import ConfigurationError
+from monai_dino.errors import CheckpointError, ConfigurationError
+from monai_dino.evaluation.feature_provenance import encoder_hash
 from monai_dino.ssl.training_state import prepare_state, training_tensors
 
 __all__ = ["RunCheckpointHandler"]
 
 _LOGGER = logging.getLogger(__name__)
+
+# What no resume may change -> the setting that makes it.
+_FIXED = {
+    "architecture": "encoder",
+    "in_channels": "in_channels",
+    "adaptation": "adaptation",
+    "teacher": "teacher_weights",
+}
 
 
 class _HasState(Protocol):
@@ -73,6 +82,7 @@ class RunCheckpointHandler:
         self.saved = 0
         self._stopping = False
         self._previous: Any = None
+        self._teacher: str | None = None  # hash of the frozen one of a distillation, which never changes
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler; attach it after all others, so that a checkpoint holds what they did in its step.
@@ -116,10 +126,12 @@ class RunCheckpointHandler:
         return checkpoint.step
 
     def _load(self, trainer: Any, checkpoint: Checkpoint) -> None:
+        present = self._run_values(trainer)
+        _refuse_changes(checkpoint.state["run"], present, checkpoint.folder)
         prepare_state(trainer.network, trainer.optimizer, checkpoint.tensors)
         checkpoint.load_into(training_tensors(trainer.network, trainer.optimizer))
         state = checkpoint.state
-        _warn_of_changes(state["run"], _run_values(trainer), checkpoint.folder)
+        _warn_of_changes(state["run"], present, checkpoint.folder)
         trainer.load_state_dict(
             {"iteration": checkpoint.step, "epoch_length": len(trainer.sampler), "max_epochs": trainer.state.max_epochs}
         )
@@ -177,10 +189,31 @@ class RunCheckpointHandler:
             signal.signal(signal.SIGTERM, self._previous)
             self._previous = None
 
+    def _run_values(self, trainer: Any) -> dict[str, Any]:
+        """What a run must keep to go on as if it had not been stopped."""
+        network = trainer.network
+        encoder = network.student.encoder
+        if self._teacher is None and (frozen := getattr(network, "frozen_teacher", None)) is not None:
+            self._teacher = encoder_hash(frozen.encoder)
+        return {
+            **network.settings.as_dict(),
+            "architecture": encoder.architecture,
+            "in_channels": encoder.in_channels,
+            "adaptation": encoder.adaptation,
+            "teacher": self._teacher,
+            "average": next(name for name, part in network.named_children() if part is network.average),
+            "seed": trainer.seed,
+            "batch_size": trainer.sampler.batch_size,
+            "samples": trainer.sampler.samples,
+            "steps": trainer.schedules.total,
+            "accumulation_steps": trainer.accumulation_steps,
+            "precision": trainer.precision,
+        }
+
     def _save(self, engine: Any) -> None:
         step = engine.state.iteration
         state = {
-            "run": _run_values(engine),
+            "run": self._run_values(engine),
             "scaler": engine.scaler.state_dict(),
             "handlers": [handler.state_dict() for handler in self.stateful],
             "best": self.best,
@@ -191,23 +224,15 @@ class RunCheckpointHandler:
         self.saved = step
 
 
-def _run_values(trainer: Any) -> dict[str, Any]:
-    """What a run must keep to go on as if it had not been stopped."""
-    network = trainer.network
-    encoder = network.student.encoder
-    return {
-        **network.settings.as_dict(),
-        "architecture": encoder.architecture,
-        "in_channels": encoder.in_channels,
-        "adaptation": encoder.adaptation,
-        "average": next(name for name, part in network.named_children() if part is network.average),
-        "seed": trainer.seed,
-        "batch_size": trainer.sampler.batch_size,
-        "samples": trainer.sampler.samples,
-        "steps": trainer.schedules.total,
-        "accumulation_steps": trainer.accumulation_steps,
-        "precision": trainer.precision,
-    }
+def _refuse_changes(saved: Mapping[str, Any], present: Mapping[str, Any], folder: Path) -> None:
+    """Refuses to go on as another network, also where its tensors have the same shapes."""
+    present = json.loads(json.dumps(present))
+    for key, setting in _FIXED.items():
+        if key in saved and saved[key] != present.get(key):
+            raise CheckpointError(
+                f"{folder}: was made with {key} {saved[key]}, but {setting} now makes it {present.get(key)}; set it "
+                f"back to go on, or set another ckpt_dir to begin anew"
+            )
 
 
 def _warn_of_changes(saved: dict[str, Any], present: dict[str, Any], folder: Path) -> None:

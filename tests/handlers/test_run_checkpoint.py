@@ -84,8 +84,18 @@ def test_another_architecture_is_refused_and_named(store: SliceStore, tmp_path: 
     with pytest.raises(CheckpointError, match="another architecture") as error:
         RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, prototypes=16))
     assert "student.dino_head.last_layer" in str(error.value)
-    with pytest.raises(CheckpointError, match="only in the checkpoint"):
+    with pytest.raises(CheckpointError, match=r"was made with adaptation .*, but adaptation now makes it .*lora"):
         RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, adaptation={"mode": "lora", "rank": 2}))
+
+
+def test_another_network_of_the_same_shapes_is_refused(store: SliceStore, tmp_path: Path) -> None:
+    handler = RunCheckpointHandler(tmp_path, interval=5)
+    tiny_trainer(store, epochs=1, handlers=lambda _: [handler]).run()
+    trainer = tiny_trainer(store)
+    config = trainer.network.student.encoder.backbone.config
+    config.num_attention_heads = config.num_attention_heads // 2
+    with pytest.raises(CheckpointError, match=r"was made with architecture .*, but encoder now makes it"):
+        RunCheckpointHandler(tmp_path).take_up(trainer)
 
 
 def test_changed_settings_are_named(store: SliceStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,8 @@ from tiny_ssl import FAMILIES, HEADS, tiny_encoder, tiny_views
 
 from monai_dino.data import StepSampler
 from monai_dino.engines import DinoTrainer
-from monai_dino.errors import ConfigurationError
+from monai_dino.errors import CheckpointError, ConfigurationError
+from monai_dino.handlers import RunCheckpointHandler
 from monai_dino.handlers.sample_position import SamplePositionHandler
 from monai_dino.networks import DinoEncoder, adapt
 from monai_dino.networks.heads import ProjectionHead
@@ -205,6 +206,18 @@ def test_checkpoints_leave_the_teacher_out_and_runs_go_on_from_them(tmp_path: Pa
     after = resume(trainer_of(seed=2), tmp_path)
     expected = {k: v for k, v in whole.items() if not k[0].isdigit() or int(k.split(".")[0]) > SAVED}
     assert same(expected, after)
+
+
+def test_no_run_goes_on_with_another_teacher(tmp_path: Path) -> None:
+    first = trainer_of()
+    RunCheckpointHandler(tmp_path).attach(first)
+    first.run()
+    assert RunCheckpointHandler(tmp_path).take_up(trainer_of()) == STEPS
+    other = trainer_of()
+    with torch.no_grad():
+        next(other.network.frozen_teacher.encoder.parameters()).mul_(2)
+    with pytest.raises(CheckpointError, match=r"was made with teacher .*, but teacher_weights now makes it"):
+        RunCheckpointHandler(tmp_path).take_up(other)
 
 
 def test_what_cannot_work_is_refused() -> None:

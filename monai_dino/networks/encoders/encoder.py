@@ -83,7 +83,7 @@ class DinoEncoder(nn.Module):
         adaptation: arguments of :func:`monai_dino.networks.adapt` as it was called last; empty before.
 
     Raises:
-        ConfigurationError: for an unknown or missing architecture.
+        ConfigurationError: for an unknown or missing architecture, or a normalisation without weights.
         WeightsError: when the weights cannot be read, or do not fit ``arch``; it names every name or field that does
             not.
 
@@ -104,6 +104,11 @@ class DinoEncoder(nn.Module):
         super().__init__()
         from transformers import AutoModel, ViTModel
 
+        if weights is None and not (image_mean is None and image_std is None):
+            raise ConfigurationError(
+                f"image_mean={image_mean}, image_std={image_std}: are the normalisation that weights expect, and there "
+                f"are no weights; leave them out"
+            )
         loaded = None if weights is None else read_weights(weights)
         config = build_config(resolve_architecture(arch, loaded), in_channels)
         self.layout = FAMILY_LAYOUTS[config.model_type]

@@ -4,10 +4,12 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from common import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_dino.errors import ConfigurationError
+from monai_dino.networks import DinoEncoder
 from monai_dino.networks.encoders.channels import fold_patch_embedding
 
 values = st.floats(0.05, 0.95)
@@ -39,3 +41,8 @@ def test_what_is_refused() -> None:
         fold_patch_embedding(weight, bias, 1, [0.5, 0.5], [1])
     with pytest.raises(ConfigurationError, match="image_std must be positive"):
         fold_patch_embedding(weight, bias, 1, [0.5], [0])
+
+
+def test_a_normalisation_without_weights_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"image_mean=0.5, image_std=None: .* no weights; leave them out"):
+        DinoEncoder(TINY["dinov2"], image_mean=0.5)

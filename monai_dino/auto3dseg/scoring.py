@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from monai.data.utils import affine_to_spacing
 
-from monai_dino.auto3dseg.postprocessing import CANDIDATES, PostProcessing, choose_postprocessing
+from monai_dino.auto3dseg.postprocessing_choice import CANDIDATES, choose_postprocessing
 from monai_dino.data.open_case import read_mask
 from monai_dino.errors import InputError
 from monai_dino.evaluation.segmentation import SURFACE_TOLERANCE, segmentation_metrics
+from monai_dino.transforms.postprocessing import PostProcessing
 
 __all__ = ["Evaluation", "Probabilities", "score_case", "score_segmentation", "true_mask"]
 

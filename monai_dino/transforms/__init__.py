@@ -105,6 +105,12 @@ from monai_dino.transforms.plane import (
     check_slice_area,
     plane_axcodes,
 )
+from monai_dino.transforms.postprocessing import (
+    PostProcessing,
+    PostProcessingD,
+    PostProcessingd,
+    PostProcessingDict,
+)
 from monai_dino.transforms.presets import (
     medical_views,
 )
@@ -174,6 +180,10 @@ __all__ = [
     "OrientToPlaneDict",
     "OrientToPlaned",
     "Parameters",
+    "PostProcessing",
+    "PostProcessingD",
+    "PostProcessingDict",
+    "PostProcessingd",
     "RandAcousticShadow",
     "RandAcousticShadowD",
     "RandAcousticShadowDict",

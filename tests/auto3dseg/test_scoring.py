@@ -11,12 +11,12 @@ import torch
 from synthetic import write_volume
 
 from monai_dino.auto3dseg.class_scoring import class_probabilities, score_classification
-from monai_dino.auto3dseg.postprocessing import PostProcessing
 from monai_dino.auto3dseg.predictions import read_probabilities, write_probabilities
 from monai_dino.auto3dseg.scores import best_members
 from monai_dino.auto3dseg.scoring import Evaluation, score_case, score_segmentation
 from monai_dino.errors import InputError
 from monai_dino.evaluation import classification_metric, segmentation_metrics
+from monai_dino.transforms import PostProcessing
 
 EVALUATION = Evaluation(("background", "a", "b"))
 SHAPE = (8, 9, 5)

@@ -6,10 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.data import MetaTensor
 from scipy import ndimage
 
-from monai_dino.auto3dseg.postprocessing import CANDIDATES, PostProcessing, choose_postprocessing
+from monai_dino.auto3dseg.postprocessing_choice import CANDIDATES
 from monai_dino.errors import ConfigurationError
+from monai_dino.transforms import PostProcessing, PostProcessingd
 
 
 def volume(*boxes: tuple[tuple[slice, ...], int], shape: tuple[int, ...] = (12, 12, 12)) -> torch.Tensor:
@@ -91,23 +93,15 @@ def test_unknown_steps_are_refused() -> None:
     assert PostProcessing(["largest", "opening"]).name == "opening+largest"
 
 
-def test_the_choice_is_by_dice() -> None:
-    truth, noisy = volume((BLOCK, 1)), volume((BLOCK, 1), (SPECK, 1))
-    chosen, scores = choose_postprocessing([(noisy, truth)], 2)
-    assert "largest" in chosen.steps or "opening" in chosen.steps
-    n = int((truth == 1).sum())
-    assert scores["none"] == pytest.approx(2 * n / (2 * n + 1))
-    assert scores["largest"] == 1.0
-    assert choose_postprocessing([(truth, truth)], 2)[0].name == "none"
-    two = volume((BLOCK, 1), (SPECK, 1))  # the speck belongs there
-    assert choose_postprocessing([(two, two)], 2)[0].name == "none"
-
-
-def test_the_choice_without_anything_to_measure() -> None:
-    empty = torch.zeros(4, 4, 4, dtype=torch.uint8)
-    for cases in ([], [(empty, empty)]):
-        chosen, scores = choose_postprocessing(cases, 2)
-        assert chosen.name == "none"
-        assert all(np.isnan(score) for score in scores.values())
-    with pytest.raises(ConfigurationError, match="no candidates"):
-        choose_postprocessing([], 2, [])
+def test_masks_of_items_keep_their_type_and_place() -> None:
+    labels = volume((BLOCK, 1), (SPECK, 1))
+    affine = torch.diag(torch.tensor([2.0, 1, 1, 1], dtype=torch.float64))
+    item = {"pred": MetaTensor(labels[None].float(), affine=affine), "image": 1}
+    found = PostProcessingd("pred", ["largest"])(item)
+    assert torch.equal(found["pred"].as_tensor()[0], volume((BLOCK, 1)).float())
+    assert torch.equal(found["pred"].affine, affine)
+    assert torch.equal(item["pred"].as_tensor()[0], labels.float())
+    several = {"pred": torch.rand(2, 3, 3, 3)}
+    assert torch.equal(PostProcessingd("pred")(several)["pred"], several["pred"])  # no steps, nothing asked for
+    with pytest.raises(ConfigurationError, match=r"pred has 2 channels.*set output to labels"):
+        PostProcessingd("pred", ["opening"])(several)

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Morphological post-processing of masks, and its choice on validation cases."""
+"""Morphological post-processing of predicted masks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import combinations
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from monai.transforms import KeepLargestConnectedComponent
+from monai.config import KeysCollection
+from monai.transforms import KeepLargestConnectedComponent, MapTransform
+from monai.utils import convert_to_dst_type
 
 from monai_dino.errors import ConfigurationError
 
-__all__ = ["CANDIDATES", "PostProcessing", "choose_postprocessing"]
+__all__ = ["PostProcessing", "PostProcessingD", "PostProcessingDict", "PostProcessingd"]
 
 Step = Literal["opening", "closing", "largest"]
 
@@ -60,7 +61,7 @@ class PostProcessing:
             if step == "largest":
                 if classes:
                     keep = KeepLargestConnectedComponent(applied_labels=classes, is_onehot=False, independent=True)
-                    result = torch.as_tensor(keep(result[None])[0]).to(labels.dtype)
+                    result = torch.as_tensor(keep(result[None])[0]).as_subclass(torch.Tensor).to(labels.dtype)
                 continue
             for k in classes:
                 mask = (result == k).numpy()
@@ -72,40 +73,45 @@ class PostProcessing:
         return result
 
 
-CANDIDATES: tuple[PostProcessing, ...] = tuple(
-    PostProcessing(steps) for count in range(len(get_args(Step)) + 1) for steps in combinations(get_args(Step), count)
-)
-"""Every combination of the steps, the shorter ones first."""
-
-
-def choose_postprocessing(
-    cases: Iterable[tuple[torch.Tensor, torch.Tensor]],
-    num_classes: int,
-    candidates: Sequence[PostProcessing] = CANDIDATES,
-) -> tuple[PostProcessing, dict[str, float]]:
-    """Chooses by the mean Dice of validation cases.
+class PostProcessingd(MapTransform):
+    """:class:`PostProcessing` of predicted masks of items.
 
     Args:
-        cases: predicted and true class numbers of each validation case, shape (X, Y, Z).
-        num_classes: number of classes, the background included.
-        candidates: what is chosen from; of those that are equally good, the first.
-
-    Returns:
-        The chosen one, and the mean over the cases of the mean Dice over their classes for each; a class that is
-        neither predicted nor there is left out, as everywhere. Where nothing can be measured, the first is chosen.
+        keys: keys of the masks.
+        steps: see :class:`PostProcessing`.
+        allow_missing_keys: whether a key may be missing.
 
     Raises:
-        ConfigurationError: without candidates.
+        ConfigurationError: for other steps; when called, for a mask of several channels, such as probabilities.
     """
-    if not candidates:
-        raise ConfigurationError("postprocessing: there are no candidates to choose from")
-    values: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
-    for prediction, truth in cases:
-        for candidate in candidates:
-            values[candidate.name].append(_mean_dice(candidate(prediction), truth, num_classes))
-    scores = {name: _mean(found) for name, found in values.items()}
-    best = max(candidates, key=lambda c: -np.inf if np.isnan(scores[c.name]) else scores[c.name])
-    return best, scores
+
+    def __init__(self, keys: KeysCollection, steps: Sequence[str] = (), allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.process = PostProcessing(steps)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Processes the masks of one item.
+
+        Args:
+            data: item with class numbers, shape (1, X, Y, Z).
+
+        Returns:
+            A new item.
+        """
+        item = dict(data)
+        for key in self.key_iterator(item) if self.process.steps else ():
+            mask = item[key]
+            if len(mask) != 1:
+                raise ConfigurationError(
+                    f"postprocessing: {key} has {len(mask)} channels, but {self.process.name} is done on class "
+                    f"numbers; set output to labels, or leave the steps out"
+                )
+            labels = torch.as_tensor(mask).as_subclass(torch.Tensor).cpu()
+            item[key] = convert_to_dst_type(self.process(labels[0])[None], mask)[0]
+        return item
+
+
+PostProcessingD = PostProcessingDict = PostProcessingd
 
 
 def _morphology(mask: np.ndarray, step: str) -> np.ndarray:
@@ -125,17 +131,3 @@ def _morphology(mask: np.ndarray, step: str) -> np.ndarray:
     result = np.zeros_like(mask)
     result[found[0]] = changed[tuple(slice(a, size - b) for (a, b), size in zip(pad, changed.shape, strict=True))]
     return result
-
-
-def _mean_dice(prediction: torch.Tensor, truth: torch.Tensor, num_classes: int) -> float:
-    values = []
-    for k in range(1, num_classes):
-        p, t = prediction == k, truth == k
-        if total := int(p.sum()) + int(t.sum()):
-            values.append(2 * int((p & t).sum()) / total)
-    return _mean(values)
-
-
-def _mean(values: Sequence[float]) -> float:
-    defined = [v for v in values if not np.isnan(v)]
-    return float(np.mean(defined)) if defined else float("nan")

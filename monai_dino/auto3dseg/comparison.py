@@ -17,7 +17,7 @@ from monai_dino.auto3dseg.comparison_data import (
     data_digest,
     labelled_items,
     task_of,
-    weights_digest,
+    weights_digests,
     write_fold,
 )
 from monai_dino.auto3dseg.comparison_settings import ComparisonSettings
@@ -45,6 +45,7 @@ class Comparison:
         names: names of the classes.
         analysis: see :func:`~monai_dino.auto3dseg.analysis.analyse`.
         used: settings of the bundle that all algorithms had.
+        weights: name of each of our algorithms -> digest of the weights that it starts from; ``None`` for none.
         folds: the folds.
         standings: one for each algorithm, and one for the ensemble.
     """
@@ -54,6 +55,7 @@ class Comparison:
     names: list[str]
     analysis: Mapping[str, Any]
     used: Mapping[str, Any]
+    weights: Mapping[str, str | None]
     folds: list[ComparisonFold]
     standings: list[Standing]
 
@@ -91,7 +93,8 @@ def compare(settings: ComparisonSettings) -> Comparison:
     except Timeout:
         raise ConfigurationError(f"{output}: another comparison writes here; wait for it, or name another") from None
     found = standings(contestants, jobs, scores, failures, ensemble, task, names)
-    return Comparison(settings, task, names, analysis, used, folds, found)
+    weights = {job.contestant.name: job.weights for job in jobs if job.contestant.network is None}
+    return Comparison(settings, task, names, analysis, used, weights, folds, found)
 
 
 def analysed(
@@ -143,7 +146,7 @@ def comparison_jobs(
         folds: the folds.
         used: see :func:`analysed`.
         volume: ``volume`` of the analysis.
-        output: folder of the comparison.
+        output: where to; that of the comparison, or a folder in it.
 
     Returns:
         A training of each algorithm on each fold.
@@ -151,7 +154,8 @@ def comparison_jobs(
     weights = settings.weights
     if weights is not None and Path(weights).exists():
         weights = str(Path(weights).absolute())
-    state, jobs = weights_digest(weights), []
+    digests = weights_digests(weights, contestants)
+    jobs = []
     for fold in folds:
         datalist = output / "folds" / f"fold{fold.number}.json"
         write_fold(datalist, fold, settings.datalist, settings.dataset_dir)
@@ -162,12 +166,13 @@ def comparison_jobs(
             "fold": None,
             "weights": weights,
         }
-        own |= {"seed": settings.seed, "num_workers": settings.num_workers, "store_dir": str(output / "store")}
+        own |= {"seed": settings.seed, "num_workers": settings.num_workers}
+        own |= {"store_dir": str(settings.output.absolute() / "store")}
         cases = [{k: item[k] for k in ("case", "image")} for item in (*fold.validation, *fold.held_out)]
         for contestant in contestants:
             rest = {"settings": {**used, **own}, "volume": volume, "budget": settings.budget, "cases": cases}
             folder = output / contestant.name / f"fold{fold.number}"
-            jobs.append(Job.of(contestant, fold.number, folder, data, state, **rest))
+            jobs.append(Job.of(contestant, fold.number, folder, data, digests[contestant.name], **rest))
     return jobs
 
 

@@ -8,17 +8,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_dino.auto3dseg.contestants import Task
+from monai_dino.auto3dseg.contestants import Contestant, Task
 from monai_dino.auto3dseg.folds import ComparisonFold
 from monai_dino.auto3dseg.job import digest
 from monai_dino.commands.bundles import bundles_path
 from monai_dino.data import find_datalist, load_splits
+from monai_dino.data.checks import is_several
 from monai_dino.data.datalist_file import read_datalist
 from monai_dino.data.sources import file_digest, source_files
 from monai_dino.errors import ConfigurationError, DatalistError
 from monai_dino.files import write_json
 
-__all__ = ["check_settings", "data_digest", "labelled_items", "task_of", "weights_digest", "write_fold"]
+__all__ = [
+    "check_settings",
+    "data_digest",
+    "labelled_items",
+    "task_of",
+    "weights_digest",
+    "weights_digests",
+    "write_fold",
+]
 
 
 def labelled_items(datalist: Path, dataset_dir: Path) -> list[dict[str, Any]]:
@@ -58,8 +67,12 @@ def task_of(items: Sequence[Mapping[str, Any]], task: Task | None = None) -> Tas
         ``classification`` where all labels are numbers, ``segmentation`` where all are masks.
 
     Raises:
-        DatalistError: when there are both, or what is asked for is something else.
+        DatalistError: when there are both, or several labels of a case, or what is asked for is something else.
     """
+    if several := [item["case"] for item in items if is_several(item["label"])]:
+        raise DatalistError(
+            f"{several[0]}: has several labels; a comparison trains networks for masks or for one class of each case"
+        )
     classes = sum(isinstance(item["label"], (int, float)) for item in items)
     if 0 < classes < len(items):
         raise DatalistError(
@@ -131,6 +144,21 @@ def weights_digest(weights: str | None) -> str | None:
     root = Path(weights)
     files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
     return digest([[p.name, file_digest(p)] for p in files])
+
+
+def weights_digests(weights: str | None, contestants: Sequence[Contestant]) -> dict[str, str | None]:
+    """Digests of the weights that each algorithm starts from: its own, or those of all.
+
+    Args:
+        weights: of all.
+        contestants: the algorithms.
+
+    Returns:
+        Name -> digest.
+    """
+    named = {c.name: c.settings.get("weights", weights) for c in contestants}
+    digests = {value: weights_digest(value) for value in dict.fromkeys(named.values())}
+    return {name: digests[value] for name, value in named.items()}
 
 
 def write_fold(path: Path, fold: ComparisonFold, datalist: Path, dataset_dir: Path) -> None:

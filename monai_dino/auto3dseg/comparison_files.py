@@ -48,6 +48,7 @@ def write_comparison(comparison: Comparison) -> list[Path]:
             "notes": notes(comparison),
             "analysis": comparison.analysis["summary"],
             "settings": comparison.used,
+            "weights": comparison.weights,
             "folds": [_fold(fold) for fold in comparison.folds],
             "results": result_rows(comparison),
             "costs": cost_rows(comparison),

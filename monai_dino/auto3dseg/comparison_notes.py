@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 import platform
+from importlib.metadata import version
 
+import monai
 import torch
 
+import monai_dino
 from monai_dino.auto3dseg.budget import VALIDATIONS
 from monai_dino.auto3dseg.comparison import Comparison
 
@@ -58,8 +61,22 @@ def notes(comparison: Comparison) -> list[str]:
         "Tests: Wilcoxon's signed-rank test over patients, two-sided, corrected by Holm over all pairs. They are about "
         "these trainings; another seed is another training."
     )
+    lines += _weights(comparison)
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     lines.append(
-        f"Measured on {platform.machine()} with {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}."
+        f"Measured on {platform.machine()} with {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}, "
+        f"MONAI {monai.__version__}, transformers {version('transformers')}, monai_dino {monai_dino.__version__}."
     )
+    return lines
+
+
+def _weights(comparison: Comparison) -> list[str]:
+    """From which weights our networks start: the name, and a digest of the content by which it can be checked."""
+    given = {name: named for name, named in comparison.weights.items() if named is not None}
+    lines = []
+    for digest in dict.fromkeys(given.values()):
+        names = ", ".join(name for name, own in given.items() if own == digest)
+        lines.append(f"Weights of {names}: {digest}.")
+    if without := [name for name in comparison.weights if name not in given]:
+        lines.append(f"From random weights, for none were given: {', '.join(without)}.")
     return lines

@@ -34,6 +34,7 @@ class Job:
         volume: ``spacing``, ``window`` and ``batch_size`` for networks in 3-D; ``None`` for pictures.
         budget: the budget.
         cases: items to predict: ``case``, ``image`` and no label.
+        weights: digest of the weights that it starts from.
         key: digest of all that the result depends on.
     """
 
@@ -44,6 +45,7 @@ class Job:
     volume: Mapping[str, Any] | None
     budget: Budget
     cases: Sequence[Mapping[str, Any]]
+    weights: str | None
     key: str
 
     @classmethod
@@ -61,6 +63,7 @@ class Job:
         Returns:
             The job.
         """
+        weights = weights if contestant.network is None else None
         settings = {k: v for k, v in rest["settings"].items() if k not in _NO_MATTER}
         matters = {
             "contestant": contestant.plain(),
@@ -68,10 +71,10 @@ class Job:
             "volume": rest["volume"] if contestant.dims == 3 else None,
             "budget": asdict(rest["budget"]),
             "data": data,
-            "weights": weights if contestant.network is None else None,
+            "weights": weights,
             "version": monai_dino.__version__,
         }
-        return cls(contestant, fold, folder, key=digest(matters), **rest)
+        return cls(contestant, fold, folder, weights=weights, key=digest(matters), **rest)
 
     def write(self) -> None:
         """Writes ``job.json``, which the process of the job reads."""

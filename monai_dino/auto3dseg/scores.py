@@ -39,7 +39,7 @@ def score_job(job: Job, fold: ComparisonFold, task: Task, evaluation: Evaluation
     Returns:
         As :func:`score_segmentation` or :func:`score_classification`.
     """
-    key = digest([job.key, asdict(evaluation)])
+    key = digest([job.key, job.result(), asdict(evaluation)])
     return _kept(job.folder / _SCORES, key, lambda: _SCORE[task](_of(job), fold.validation, fold.held_out, evaluation))
 
 
@@ -93,7 +93,8 @@ def score_ensemble(
         found = [p for member in members if (p := member(case)) is not None]
         return np.mean(found, axis=0) if found else None
 
-    key = digest([[job.key for job in jobs], asdict(evaluation)])
+    # With what each member predicted: trained again within the same minutes it is another network.
+    key = digest([[(job.key, job.result()) for job in jobs], asdict(evaluation)])
     return _kept(folder / _SCORES, key, lambda: _SCORE[task](mean, fold.validation, fold.held_out, evaluation))
 
 

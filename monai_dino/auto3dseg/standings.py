@@ -34,7 +34,6 @@ class Standing:
         summary: class, ``mean`` or ``all`` -> metric -> mean with its interval.
         failures: fold -> why it failed.
         chosen: fold -> post-processing that was chosen.
-        validation: fold -> value on the validation cases.
         costs: ``trainable_parameters``, ``parameters``, ``training_seconds``, ``steps``, ``peak_memory_mib``,
             ``peak_gpu_memory_mib`` and ``seconds_per_case``, means over the folds (of the peaks the highest); ``None``
             where not known.
@@ -46,7 +45,6 @@ class Standing:
     summary: Mapping[str, Mapping[str, Estimate]]
     failures: Mapping[int, str] = field(default_factory=dict)
     chosen: Mapping[int, str] = field(default_factory=dict)
-    validation: Mapping[int, float] = field(default_factory=dict)
     costs: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
@@ -170,8 +168,7 @@ def _standing(
         summary = summarise_classification(*class_probabilities(rows, names), [str(r["patient"]) for r in rows])
     done = {fold: scores for fold, scores in folds.items() if fold not in failures}
     chosen = {fold: str(s["postprocessing"]) for fold, s in done.items() if "postprocessing" in s}
-    validation = {fold: float(s["validation"]) for fold, s in done.items()}
-    return Standing(name, about, rows, summary, failures, chosen, validation, costs)
+    return Standing(name, about, rows, summary, failures, chosen, costs)
 
 
 def _costs(results: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:

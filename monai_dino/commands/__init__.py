@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from monai_dino import __version__
-from monai_dino.commands import bundles, check, compare, datalist, export, report, store, views
+from monai_dino.commands import bundles, check, compare, datalist, export, few_shot, report, store, views
 from monai_dino.errors import MonaiDinoError
 
 __all__ = ["main"]
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (bundles, datalist, check, store, views, export, report, compare):
+    for module in (bundles, datalist, check, store, views, export, report, compare, few_shot):
         module.add_parser(commands)
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")

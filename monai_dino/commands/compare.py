@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_dino.errors import ConfigurationError
 
-__all__ = ["add_parser"]
+if TYPE_CHECKING:
+    from monai_dino.auto3dseg.comparison_settings import ComparisonSettings
+
+__all__ = ["add_arguments", "add_parser", "settings_of"]
 
 _DESCRIPTION = """\
 Analyses the data, splits it into folds by patient, trains each algorithm on each fold with an equal budget, predicts
@@ -30,9 +34,17 @@ def add_parser(commands: Any) -> None:
         "compare", help="compare algorithms on a data set", description=_DESCRIPTION, epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
+    add_arguments(parser)
+    parser.add_argument("--folds", type=int, help="folds by patient (default: those of the datalist)")
+    parser.add_argument("--ensemble", type=int, default=3, help="its members, 0: none (default: %(default)s)")
+    parser.set_defaults(run=_run)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of all commands that train algorithms to compare them."""
     parser.add_argument("datalist", type=Path, help="the datalist; its test set is not touched")
     parser.add_argument("--dataset-dir", type=Path, help="folder of the data (default: that of the datalist)")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the comparison; one there is continued")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the results; one there is continued")
     parser.add_argument(
         "--algorithms",
         nargs="+",
@@ -40,12 +52,10 @@ def add_parser(commands: Any) -> None:
         help="names, or JSON files that describe one (default: all)",
     )
     parser.add_argument("--weights", help="weights of our encoders: a Hugging Face folder or hub id, or a checkpoint")
-    parser.add_argument("--folds", type=int, help="folds by patient (default: those of the datalist)")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--minutes", type=float, help="time of each training, its validations included")
     budget.add_argument("--steps", type=int, help="steps of each training")
     parser.add_argument("--task", choices=("segmentation", "classification"), help="default: what the labels are")
-    parser.add_argument("--ensemble", type=int, default=3, help="its members, 0: none (default: %(default)s)")
     parser.add_argument("--no-postprocessing", action="store_true", help="measure the networks' masks as they are")
     parser.add_argument("--tolerance", type=float, default=1.0, help="of the surface Dice in mm (default: %(default)s)")
     parser.add_argument(
@@ -54,33 +64,34 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of splits and trainings (default: %(default)s)")
     parser.add_argument("--num-workers", type=int, default=2, help="processes that load (default: %(default)s)")
-    parser.set_defaults(run=_run)
+
+
+def settings_of(options: argparse.Namespace) -> ComparisonSettings:
+    """The settings that were given as arguments of :func:`add_arguments`."""
+    from monai_dino.auto3dseg.budget import Budget
+    from monai_dino.auto3dseg.comparison_settings import ComparisonSettings
+
+    return ComparisonSettings(
+        datalist=options.datalist,
+        dataset_dir=options.dataset_dir or options.datalist.parent,
+        output=options.output,
+        budget=Budget(options.minutes, options.steps),
+        algorithms=options.algorithms,
+        weights=options.weights,
+        task=options.task,
+        seed=options.seed,
+        postprocessing=not options.no_postprocessing,
+        tolerance=options.tolerance,
+        settings=dict(_setting(change) for change in options.changes),
+        num_workers=options.num_workers,
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
-    from monai_dino.auto3dseg.budget import Budget
     from monai_dino.auto3dseg.comparison import compare
     from monai_dino.auto3dseg.comparison_files import as_markdown, write_comparison
-    from monai_dino.auto3dseg.comparison_settings import ComparisonSettings
 
-    comparison = compare(
-        ComparisonSettings(
-            datalist=options.datalist,
-            dataset_dir=options.dataset_dir or options.datalist.parent,
-            output=options.output,
-            budget=Budget(options.minutes, options.steps),
-            algorithms=options.algorithms,
-            weights=options.weights,
-            folds=options.folds,
-            task=options.task,
-            seed=options.seed,
-            ensemble=options.ensemble,
-            postprocessing=not options.no_postprocessing,
-            tolerance=options.tolerance,
-            settings=dict(_setting(change) for change in options.changes),
-            num_workers=options.num_workers,
-        )
-    )
+    comparison = compare(replace(settings_of(options), folds=options.folds, ensemble=options.ensemble))
     written = write_comparison(comparison)
     print(as_markdown(comparison))
     print("wrote " + ", ".join(str(path) for path in written))

@@ -58,6 +58,7 @@ def few_shot_splits(
     test: float | Collection[Any] = 0.25,
     validation_share: float = 0.25,
     class_names: Sequence[str] = (),
+    validation_least: int = 0,
 ) -> FewShotSplits:
     """Draws few patients to learn from, and holds out the same test patients from all draws.
 
@@ -75,6 +76,7 @@ def few_shot_splits(
         test: share of the patients that are held out, or the test patients themselves.
         validation_share: share of the drawn patients for validation; 0 for none.
         class_names: names of the classes for messages.
+        validation_least: patients of each class that are for validation at least.
 
     Returns:
         The draws; an amount that a class has not enough patients for is left out, with the reason.
@@ -103,15 +105,16 @@ def few_shot_splits(
                 f"{_name(c, label, class_names)} has {len(pools[c])} patients beside the test patients" for c in lacking
             )
             continue
-        made += [_draw(who, classes, pools, wanted, name, seed, validation_share) for seed in range(seeds)]
+        spared = {c: max(int(validation_share * n), validation_least) for c, n in wanted.items()}
+        made += [_draw(who, classes, pools, wanted, spared, name, seed) for seed in range(seeds)]
     if not made:
         raise InputError(f"few-shot: nothing can be drawn; {next(iter(left_out.values()))}; ask for fewer")
     return FewShotSplits(np.flatnonzero(is_test), made, left_out)
 
 
 def _draw(
-    who: np.ndarray, classes: np.ndarray, pools: dict[int, np.ndarray], wanted: dict[int, int], amount: str,
-    seed: int, validation_share: float,
+    who: np.ndarray, classes: np.ndarray, pools: dict[int, np.ndarray], wanted: dict[int, int], spared: dict[int, int],
+    amount: str, seed: int,
 ) -> FewShotSplit:  # fmt: skip
     everyone = np.unique(np.concatenate(list(pools.values())))
     rank = dict(zip(everyone.tolist(), np.random.default_rng(seed).permutation(len(everyone)).tolist(), strict=True))
@@ -119,8 +122,8 @@ def _draw(
     for c, pool in pools.items():
         taken = sorted(pool.tolist(), key=rank.__getitem__)[: wanted[c]]
         drawn |= (classes == c) & np.isin(who, taken)
-        if spared := int(validation_share * wanted[c]):
-            chooses |= np.isin(who, taken[-spared:])
+        if spared[c]:
+            chooses |= np.isin(who, taken[-spared[c] :])
     training, validation = np.flatnonzero(drawn & ~chooses), np.flatnonzero(drawn & chooses)
     if set(classes[training].tolist()) != set(pools):
         training, validation = np.flatnonzero(drawn), validation[:0]

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import json
 import runpy
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ import torch
 from auto3dseg_runs import analysed, config_of, generated, source_of
 from bundle_runs import clean_process
 from common import TINY
+from comparison_runs import write_compared
 from synthetic import write_balls
 
+from monai_dino.auto3dseg import running, worker
 from monai_dino.networks import DinoEncoder
 
 
@@ -70,3 +74,38 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
             runpy.run_path(command[1], run_name="__main__")
 
     monkeypatch.setattr("monai_dino.auto3dseg.bundle_algo.launch", launch)
+
+
+class Finished:
+    """A process that has ended."""
+
+    def __init__(self, returncode: int) -> None:
+        self.returncode = returncode
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs jobs in this process; gives the folders of those that ran."""
+    ran: list[str] = []
+
+    def start(folder: Path, log: Any) -> Finished:
+        ran.append(f"{folder.parent.name}/{folder.name}")
+        with clean_process(), contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            try:
+                worker.run_job(folder)
+            except Exception:
+                traceback.print_exc()
+                return Finished(1)
+        return Finished(0)
+
+    monkeypatch.setattr(running, "start_process", start)
+    return ran
+
+
+@pytest.fixture(scope="session")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is compared, and with what."""
+    return write_compared(tmp_path_factory.mktemp("compared data"))

@@ -9,7 +9,8 @@ import pytest
 from synthetic import write_stripes, write_volume
 
 from monai_dino.auto3dseg.analysis import analyse
-from monai_dino.auto3dseg.comparison_data import data_digest, labelled_items, task_of, weights_digest
+from monai_dino.auto3dseg.comparison_data import data_digest, labelled_items, task_of, weights_digest, weights_digests
+from monai_dino.auto3dseg.contestants import Contestant
 from monai_dino.auto3dseg.volume_settings import VolumeSettings
 from monai_dino.errors import DatalistError, InputError
 
@@ -86,3 +87,17 @@ def test_weights_are_known_by_their_content(tmp_path: Path) -> None:
     assert weights_digest(str(tmp_path / "a")) != weights_digest(str(tmp_path / "b"))
     assert weights_digest(None) is None
     assert weights_digest("owner/model") == "owner/model"
+
+
+def test_an_algorithm_may_start_from_weights_of_its_own(tmp_path: Path) -> None:
+    for name in ("all", "own"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(name.encode())
+    everybody, own = str(tmp_path / "all"), str(tmp_path / "own")
+    contestants = [Contestant("a", "all"), Contestant("b", "own", settings={"weights": own})]
+    before = weights_digests(everybody, contestants)
+    assert before == {"a": weights_digest(everybody), "b": weights_digest(own)}
+    (tmp_path / "own" / "model.safetensors").write_bytes(b"trained further")
+    after = weights_digests(everybody, contestants)
+    assert after["a"] == before["a"]
+    assert after["b"] != before["b"]

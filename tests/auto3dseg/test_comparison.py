@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,71 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundle_runs import clean_process, read_table
-from common import TINY
-from synthetic import write_balls, write_stripes
+from bundle_runs import read_table
+from comparison_runs import compare
 
-from monai_dino.auto3dseg import running, worker
+from monai_dino.auto3dseg import worker
+from monai_dino.auto3dseg.comparison_data import weights_digest
 from monai_dino.auto3dseg.predictions import read_probabilities
 from monai_dino.auto3dseg.scoring import Evaluation, score_case
-from monai_dino.commands import main
-from monai_dino.networks import DinoEncoder
-
-UNET = {"_target_": "monai.networks.nets.UNet", "channels": [4, 8], "strides": [2]}
-CHANNELS = {"in_channels": "@in_channels", "out_channels": "@out_channels"}
-OWN: dict[str, dict[str, Any]] = {
-    "flat": {"network": {**UNET, **CHANNELS, "spatial_dims": 2}},
-    "solid": {"network": {**UNET, **CHANNELS, "spatial_dims": 3}, "dims": 3, "settings": {"learning_rate": 0.01}},
-    "broken": {"network": {"_target_": "monai.networks.nets.UNet", "spatial_dims": 7}},
-}
-
-
-class Finished:
-    """A process that has ended."""
-
-    def __init__(self, returncode: int) -> None:
-        self.returncode = returncode
-
-    def poll(self) -> int:
-        return self.returncode
-
-
-@pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Runs jobs in this process; gives the folders of those that ran."""
-    ran: list[str] = []
-
-    def start(folder: Path, log: Any) -> Finished:
-        ran.append(f"{folder.parent.name}/{folder.name}")
-        with clean_process(), contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            try:
-                worker.run_job(folder)
-            except Exception:
-                traceback.print_exc()
-                return Finished(1)
-        return Finished(0)
-
-    monkeypatch.setattr(running, "start_process", start)
-    return ran
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("compared data")
-    write_balls(root / "balls", halves=True)
-    write_stripes(root / "stripes", pictures=True)
-    DinoEncoder(TINY["dinov2"]).save_pretrained(root / "weights")
-    for name, fields in OWN.items():
-        (root / f"{name}.json").write_text(json.dumps({"name": name, "about": f"the {name} one"} | fields))
-    return root
-
-
-def compare(here: Path, data: str, output: Path, *algorithms: str, steps: int = 2) -> int:
-    names = [str(here / f"{name}.json") if name in OWN else name for name in algorithms]
-    options = ["--steps", str(steps), "--num-workers", "0", "--weights", str(here / "weights"), "--ensemble", "2"]
-    options += ["--set", "image_size=28", "precision=fp32", "batch_size=4"]
-    where = [str(here / data / "datalist.json"), "--output", str(output)]
-    return main(["compare", *where, *options, "--algorithms", *names])
 
 
 def test_a_segmentation(
@@ -113,6 +53,8 @@ def test_a_segmentation(
         assert names == {*fold["training"], *fold["validation"]}
         assert not names & set(fold["held_out"])
         assert set(seen) & {"testing", "test"} == set()
+    assert report["weights"] == {"dinolinear": weights_digest(str(here / "weights"))}
+    assert f"Weights of dinolinear: {report['weights']['dinolinear']}." in report["notes"]
     costs = {row["algorithm"]: row for row in report["costs"]}
     assert costs["dinolinear"]["trainable parameters"] < costs["dinolinear"]["parameters"]
     assert costs["solid"]["steps"] == 2
@@ -131,9 +73,9 @@ def test_a_segmentation(
     chosen = next(row["post-processing"] for row in report["costs"] if row["algorithm"] == "solid")
     if chosen == "none (2)":
         labels = torch.from_numpy(predicted.argmax(axis=0).astype(np.int32))
-        again = score_case(item, labels, Evaluation(("background", "lower", "upper")))
+        measured = score_case(item, labels, Evaluation(("background", "lower", "upper")))
         found = [r for r in cases if (r["algorithm"], r["case"]) == ("solid", held_out)]
-        assert [float(r["dice"] or "nan") for r in found] == pytest.approx([r["dice"] for r in again], nan_ok=True)
+        assert [float(r["dice"] or "nan") for r in found] == pytest.approx([r["dice"] for r in measured], nan_ok=True)
 
     # Continued: one training is gone, as after a kill; one algorithm more. The rest is not done again.
     jobs.clear()
@@ -144,11 +86,15 @@ def test_a_segmentation(
     assert jobs == ["flat/fold1"]
     assert "3 of 4 trainings are there already: dinolinear fold 0, " in capsys.readouterr().out
 
-    # A case that could not be predicted counts against the algorithm.
+    # A case that could not be predicted counts against the algorithm. Trained again, it is another member.
     jobs.clear()
+    ensembles = [json.loads((output / "ensemble" / f"fold{k}" / "scores.json").read_text())["key"] for k in (0, 1)]
     shutil.rmtree(output / "flat" / "fold0")
     assert compare(here, "balls", output, "dinolinear", "flat") == 0
     assert jobs == ["flat/fold0"]
+    again = [json.loads((output / "ensemble" / f"fold{k}" / "scores.json").read_text())["key"] for k in (0, 1)]
+    assert again[0] != ensembles[0]
+    assert again[1] == ensembles[1]
     lost = [r for r in read_table(output / "cases.csv") if (r["algorithm"], r["case"]) == ("flat", held_out)]
     assert [(r["dice"], r["predicted"]) for r in lost] == [("0.0", "False")] * 2
     assert "1 cases without a prediction count as the worst" in capsys.readouterr().out

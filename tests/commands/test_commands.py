@@ -20,7 +20,7 @@ for arguments in (["--help"], *([name, "--help"] for name in sys.argv[1:]), ["--
 heavy = {"torch", "monai", "transformers", "peft", "numpy", "itk", "nibabel", "sklearn"} & sys.modules.keys()
 assert not heavy, heavy
 """
-COMMANDS = ["bundles", "datalist", "check", "store", "views", "export", "report", "compare"]
+COMMANDS = ["bundles", "datalist", "check", "store", "views", "export", "report", "compare", "few-shot"]
 
 
 def test_help_comes_without_torch() -> None:

@@ -40,7 +40,7 @@ class LogisticProbe(LinearChoice):
     def __init__(
         self,
         num_classes: int | None = None,
-        strengths: Sequence[float] = (1.0, 1e-1, 1e-2, 1e-3),
+        strengths: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
         blocks: Sequence[int] = (1,),
         avgpool: Sequence[bool] = (False,),
         tolerance: float = 1e-4,

@@ -108,12 +108,13 @@ def measure(name: str, method: str, work: Path, options: argparse.Namespace) -> 
     return {"method": method, "summary": summary, "parameters": sum(v.numel() for v in state.values())}
 
 
-def cell(estimate: dict[str, Any] | None) -> str:
-    """A value and its interval."""
+def cell(estimate: dict[str, Any] | None, cases: int) -> str:
+    """A value and its interval, and of how many cases it is where not of all."""
     if estimate is None or estimate["value"] is None:
         return ""
     low, high = (f"{estimate[k]:.3f}" if estimate[k] is not None else "?" for k in ("low", "high"))
-    return f"{estimate['value']:.3f} ({low} to {high})"
+    of = "" if estimate["n"] == cases else f", n = {estimate['n']}"
+    return f"{estimate['value']:.3f} ({low} to {high}){of}"
 
 
 def table(name: str, rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
@@ -128,7 +129,8 @@ def table(name: str, rows: list[dict[str, Any]], options: argparse.Namespace) ->
         f"`{command} --seed {options.seed}`",
         "",
         f"{cases} test cases, which neither training nor the selection of the network has seen; 95 % intervals by "
-        f"bootstrap over cases. The minutes include validation. {platform.machine()}, "
+        f"bootstrap over cases. HD95 is of the cases in which the class was found. The minutes include validation. "
+        f"{platform.machine()}, "
         f"torch {torch.__version__}.",
         "",
     ]
@@ -136,7 +138,7 @@ def table(name: str, rows: list[dict[str, Any]], options: argparse.Namespace) ->
         lines += [f"## {metric}", "", "| method | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
         for row in rows:
             cells = [row["summary"][g].get(metric) for g in groups]
-            lines.append(f"| {row['method']} | " + " | ".join(cell(c) for c in cells) + " |")
+            lines.append(f"| {row['method']} | " + " | ".join(cell(c, cases) for c in cells) + " |")
         lines.append("")
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import torch
 
 AFFINE = np.diag([-1.0, 1.0, 2.0, 1.0])
 
@@ -123,3 +124,15 @@ def write_dicom_series(folder: Path, volume: np.ndarray, affine: np.ndarray) -> 
         file.PixelData = (volume[:, :, k].T + 1024).astype("<u2").tobytes()
         file.save_as(path, enforce_file_format=True)
     return folder
+
+
+BLOCK = (slice(2, 8),) * 3
+SPECK = (slice(10, 11),) * 3
+
+
+def box_labels(*boxes: tuple[tuple[slice, ...], int], shape: tuple[int, ...] = (12, 12, 12)) -> torch.Tensor:
+    """A mask of boxes, each with its class, the later ones over the earlier."""
+    labels = torch.zeros(shape, dtype=torch.uint8)
+    for box, k in boxes:
+        labels[box] = k
+    return labels

@@ -148,9 +148,14 @@ def _hd95(a: np.ndarray, b: np.ndarray, spacing: tuple[float, ...]) -> float:
     return max(np.percentile(distances.min(axis=1), 95), np.percentile(distances.min(axis=0), 95))
 
 
-def test_reports_agree_with_the_written_predictions(trained_segmenter: Path, balls: Path, tmp_path: Path) -> None:
-    run_bundle(trained_segmenter, "evaluate", dataset_dir=balls, output_dir=tmp_path / "eval")
-    run_bundle(trained_segmenter, "inference", dataset_dir=balls / "images", output_dir=tmp_path / "out")
+@pytest.mark.parametrize("steps", [[], ["opening", "largest"]])
+def test_reports_agree_with_the_written_predictions(
+    steps: list[str], trained_segmenter: Path, balls: Path, tmp_path: Path
+) -> None:
+    changes = {"postprocessing_steps": steps}
+    run_bundle(trained_segmenter, "evaluate", dataset_dir=balls, output_dir=tmp_path / "eval", **changes)
+    run_bundle(trained_segmenter, "inference", dataset_dir=balls / "images", output_dir=tmp_path / "out", **changes)
+    assert json.loads((tmp_path / "eval" / "segmentation.json").read_text())["postprocessing"] == steps
     rows = read_table(tmp_path / "eval" / "segmentation.csv")
     assert [(row["case"], row["patient"], row["class"]) for row in rows] == [
         ("case4", "p4", "ball"), ("case5", "p5", "ball"),

@@ -8,21 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 from scipy import ndimage
+from synthetic import BLOCK, SPECK, box_labels
 
 from monai_dino.auto3dseg.postprocessing_choice import CANDIDATES
 from monai_dino.errors import ConfigurationError
 from monai_dino.transforms import PostProcessing, PostProcessingd
 
-
-def volume(*boxes: tuple[tuple[slice, ...], int], shape: tuple[int, ...] = (12, 12, 12)) -> torch.Tensor:
-    labels = torch.zeros(shape, dtype=torch.uint8)
-    for box, k in boxes:
-        labels[box] = k
-    return labels
-
-
-BLOCK = (slice(2, 8),) * 3
-SPECK = (slice(10, 11),) * 3
 HOLE = (slice(4, 5),) * 3
 
 
@@ -65,16 +56,16 @@ def test_it_agrees_with_scipy_on_the_whole_volume(labels: torch.Tensor, candidat
 
 
 def test_each_step() -> None:
-    labels = volume((BLOCK, 1), (SPECK, 1), (HOLE, 0))
-    whole, holed = volume((BLOCK, 1)), volume((BLOCK, 1), (HOLE, 0))
+    labels = box_labels((BLOCK, 1), (SPECK, 1), (HOLE, 0))
+    whole, holed = box_labels((BLOCK, 1)), box_labels((BLOCK, 1), (HOLE, 0))
     assert torch.equal(PostProcessing(["largest"])(labels), holed)
-    assert torch.equal(PostProcessing(["closing"])(labels), volume((BLOCK, 1), (SPECK, 1)))
+    assert torch.equal(PostProcessing(["closing"])(labels), box_labels((BLOCK, 1), (SPECK, 1)))
     assert torch.equal(PostProcessing(["largest", "closing"])(labels), whole)
     assert PostProcessing(["opening"])(labels)[SPECK].sum() == 0
 
 
 def test_border_pictures_and_nothing() -> None:
-    edge = volume(((slice(0, 5), slice(0, 5), slice(0, 1)), 2), shape=(9, 9, 1))
+    edge = box_labels(((slice(0, 5), slice(0, 5), slice(0, 1)), 2), shape=(9, 9, 1))
     for candidate in CANDIDATES:
         assert (candidate(edge) == 2).sum() >= 21  # opening may take the corners off, nothing takes an edge
         empty = torch.zeros(4, 4, 4, dtype=torch.int32)
@@ -82,7 +73,7 @@ def test_border_pictures_and_nothing() -> None:
 
 
 def test_classes_do_not_take_from_each_other() -> None:
-    labels = volume((BLOCK, 1), (HOLE, 2))
+    labels = box_labels((BLOCK, 1), (HOLE, 2))
     assert torch.equal(PostProcessing(["closing"])(labels), labels)
 
 
@@ -94,11 +85,11 @@ def test_unknown_steps_are_refused() -> None:
 
 
 def test_masks_of_items_keep_their_type_and_place() -> None:
-    labels = volume((BLOCK, 1), (SPECK, 1))
+    labels = box_labels((BLOCK, 1), (SPECK, 1))
     affine = torch.diag(torch.tensor([2.0, 1, 1, 1], dtype=torch.float64))
     item = {"pred": MetaTensor(labels[None].float(), affine=affine), "image": 1}
     found = PostProcessingd("pred", ["largest"])(item)
-    assert torch.equal(found["pred"].as_tensor()[0], volume((BLOCK, 1)).float())
+    assert torch.equal(found["pred"].as_tensor()[0], box_labels((BLOCK, 1)).float())
     assert torch.equal(found["pred"].affine, affine)
     assert torch.equal(item["pred"].as_tensor()[0], labels.float())
     several = {"pred": torch.rand(2, 3, 3, 3)}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from monai_dino.inferers.autocast import Precision
 from monai_dino.networks.encoders.encoder import DinoEncoder
 
 __all__ = ["DatalistFeatures", "datalist_features"]
+
+_LOGGER = logging.getLogger(__name__)
 
 _PARTS = ("training", "validation", "testing")
 
@@ -75,8 +78,11 @@ class DatalistFeatures:
             DatalistError: when no training case is in the fold, or all are.
         """
         training = self.part("training")
-        if "validation" in self.parts or fold is None or not self.fold:
+        if "validation" in self.parts or fold is None:
             return training, self.parts.get("validation")
+        if not self.fold:
+            _LOGGER.info("fold=%s: the datalist has no folds, so that probes choose by inner ones", fold)
+            return training, None
         held_out = np.array([self.fold.get(str(case)) == fold for case in training.case])
         if not held_out.any() or held_out.all():
             raise DatalistError(f"fold={fold}: the folds of the training cases are {sorted(set(self.fold.values()))}")

@@ -123,15 +123,15 @@ def table(name: str, rows: list[dict[str, Any]], options: argparse.Namespace) ->
     groups = list(dict.fromkeys(g for row in rows for g in row["summary"]))
     metrics = list(dict.fromkeys(m for row in rows for m in row["summary"][groups[0]]))
     cases = rows[0]["summary"][groups[0]][metrics[0]]["n"]
+    hd95 = "HD95 is of the cases in which the class was found. " if "hd95" in metrics else ""
     lines = [
         f"# {name}: {options.minutes:g} minutes of training on {torch.get_num_threads()} threads",
         "",
         f"`{command} --seed {options.seed}`",
         "",
         f"{cases} test cases, which neither training nor the selection of the network has seen; 95 % intervals by "
-        f"bootstrap over cases. HD95 is of the cases in which the class was found. The minutes include validation. "
-        f"{platform.machine()}, "
-        f"torch {torch.__version__}.",
+        f"bootstrap over cases. {hd95}The minutes include "
+        f"validation. {platform.machine()}, torch {torch.__version__}.",
         "",
     ]
     for metric in metrics:

@@ -61,6 +61,6 @@ class IBotPatchLoss(CenteredLoss):
                 )
         with torch.autocast(student.device.type, enabled=False):
             logits, targets = student.float() / self.student_temp, targets.float()
-            agreement = torch.einsum("mk,mk->m", targets, logits)
+            agreement = (targets * logits).sum(dim=-1)  # einsum's gradient is a matrix product, many times as slow
             entropy = targets.sum(dim=-1) * logits.logsumexp(dim=-1) - agreement
             return (entropy * weight).sum() / len(patch_mask)

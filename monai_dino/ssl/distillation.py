@@ -26,6 +26,7 @@ __all__ = ["Distillation"]
 # neither even nor a single prototype (entropy 4.2 of ln 512 = 6.2 on breast ultrasound). With cosines, whose deviation
 # is 0.05 in 384 dimensions, it is 6.0 and the loss hardly fell; 0.15, 0.3 and 0.5 could not be told apart.
 _LOGIT_SPREAD = 0.3
+_TEMPERATURE = 0.07
 
 
 class Distillation(StudentTraining):
@@ -35,6 +36,10 @@ class Distillation(StudentTraining):
     self-distillation. As DINOv2 distils its models (Oquab et al. 2023, section 5), the student has no drop path unless
     it is asked for, nothing is hidden from it, and an average of it, the ``shadow``, is kept and exported. Patches
     are compared where ``patch_mask`` says: a random choice of them, at the cost of pretraining.
+
+    Since nothing is learnt from the shadow, it need not lag behind for the training's sake: its momentum stays what the
+    preset begins with, unless ``momentum_end`` is given, and is n / (n + 9) at most in step n, so that a short run's
+    shadow holds nothing of the initial weights.
 
     Unlike in self-distillation, student and teacher are compared on the same view too: the teacher does not follow the
     student, so that there is nothing to be had by agreeing, and of the same view the teacher says most (Beyer et al.
@@ -49,7 +54,8 @@ class Distillation(StudentTraining):
     Args:
         encoder: the student's encoder.
         teacher: the teacher; taken over and frozen in place.
-        preset: as for :class:`SelfDistillation`; ``gram_weight`` has to be 0.
+        preset: as for :class:`SelfDistillation`; ``gram_weight`` has to be 0. The temperature of a teacher without a
+            head is 0.07 from the first step, for which its logits are spread, whatever the preset's.
         batch_size: images of a step over all processes, from which values left open are derived.
         pretrained: whether the student starts from weights, so that its new heads are warmed up first.
         teacher_head: head for class tokens that the teacher came with, of ``prototypes`` prototypes; taken over and
@@ -68,6 +74,7 @@ class Distillation(StudentTraining):
     """
 
     unsaved: ClassVar[tuple[str, ...]] = ("frozen_teacher.",)
+    shadow_updates: torch.Tensor
 
     def __init__(
         self,
@@ -79,10 +86,13 @@ class Distillation(StudentTraining):
         teacher_head: ProjectionHead | None = None,
         **changes: Any,
     ) -> None:
-        settings = ssl_settings(preset, **({"drop_path": 0.0} | changes)).resolved(batch_size, pretrained)
+        given = {name: value for name, value in changes.items() if value is not None}
+        chosen = _defaults(preset, given, teacher_head is not None) | given
+        settings = ssl_settings(preset, **chosen).resolved(batch_size, pretrained)
         _check(encoder, teacher, settings.gram_weight)
         super().__init__(encoder, settings, masks=False)
         self.shadow = copy_of(self.student, frozen_parameters(self.student))
+        self.register_buffer("shadow_updates", torch.zeros(()))
         self.frozen_teacher = FrozenTeacher(teacher, settings.prototypes, teacher_head)
         self.cls_features = Standardized(teacher.embed_dim)
         self.patch_features = Standardized(teacher.embed_dim)
@@ -131,9 +141,11 @@ class Distillation(StudentTraining):
         """Moves the shadow towards the student.
 
         Args:
-            momentum: weight of the shadow as it is, from 0 to 1.
+            momentum: largest weight of the shadow as it is, from 0 to 1.
         """
-        update_average(self.student, self.shadow, momentum)
+        self.shadow_updates += 1
+        updates = float(self.shadow_updates)
+        update_average(self.student, self.shadow, min(momentum, updates / (updates + 9)))
 
     def _cls_logits(self, cls: torch.Tensor) -> torch.Tensor:
         if self.frozen_teacher.head is not None:
@@ -145,6 +157,15 @@ class Distillation(StudentTraining):
         # Rows of one length, so that the targets of all images are alike in their sharpness.
         scale = _LOGIT_SPREAD * math.sqrt(features.shape[1])
         return scale * F.normalize(features, dim=1) @ self.frozen_teacher.directions.T
+
+
+def _defaults(preset: str, given: Mapping[str, Any], with_head: bool) -> dict[str, Any]:
+    """What distillation has in place of the preset's values, which are of self-distillation."""
+    own = {"drop_path": 0.0, "momentum_end": given.get("momentum", ssl_settings(preset).momentum)}
+    if not with_head:
+        temperature = given.get("teacher_temp", _TEMPERATURE)
+        own |= {"teacher_temp": temperature, "teacher_temp_start": temperature}
+    return own
 
 
 def _check(encoder: DinoEncoder, teacher: DinoEncoder, gram_weight: float) -> None:

@@ -21,7 +21,7 @@ from monai_dino.handlers import RunCheckpointHandler
 from monai_dino.handlers.sample_position import SamplePositionHandler
 from monai_dino.networks import DinoEncoder, adapt
 from monai_dino.networks.heads import ProjectionHead
-from monai_dino.ssl import Distillation, build_optimizer
+from monai_dino.ssl import PRESETS, Distillation, build_optimizer
 from monai_dino.ssl.frozen_teacher import FrozenTeacher, Standardized
 from monai_dino.ssl.training_state import training_tensors
 
@@ -105,11 +105,27 @@ def test_the_shadow_averages_the_student() -> None:
     assert network.average is network.shadow
     expected = values(network.shadow)
     assert same(expected, values(network.student))
-    for _ in range(3):
+    for momentum in (1 / 10, 2 / 11, 3 / 12):  # all below 0.9
         steps(network, 1, tiny_views())
-        expected = {name: 0.9 * mean + 0.1 * network.student.state_dict()[name] for name, mean in expected.items()}
+        student = network.student.state_dict()
+        expected = {name: momentum * mean + (1 - momentum) * student[name] for name, mean in expected.items()}
+    network.shadow_updates.fill_(1000)
+    steps(network, 1, tiny_views())
+    expected = {name: 0.9 * mean + 0.1 * network.student.state_dict()[name] for name, mean in expected.items()}
     for name, found in network.shadow.state_dict().items():
         torch.testing.assert_close(found, expected[name])
+
+
+def test_values_of_self_distillation_that_do_not_suit_a_fixed_teacher_are_replaced() -> None:
+    head = ProjectionHead(32, HEADS["prototypes"], 16, 8)
+    for preset in ("dinov2", "small"):
+        found, with_head = (distillation(preset=preset, teacher_head=h).settings for h in (None, head))
+        assert (found.teacher_temp, found.teacher_temp_start, found.drop_path) == (0.07, 0.07, 0.0)
+        assert with_head.teacher_temp_start == PRESETS[preset].teacher_temp_start
+        assert found.momentum == found.momentum_end == PRESETS[preset].momentum
+    given = distillation(teacher_temp=0.05, momentum=0.9, learning_rate=None).settings
+    assert (given.teacher_temp_start, given.momentum_end) == (0.05, 0.9)
+    assert distillation(momentum_end=1.0, drop_path=0.2).settings.momentum_end == 1.0
 
 
 def test_lora_shares_what_it_does_not_train_with_the_shadow() -> None:

@@ -91,10 +91,14 @@ def trainer_of(method: str, folder: Path, options: argparse.Namespace, seed: int
     views = medical_views("xray", "dino-mx", patch_size=masks, **size)
     slices = joined_slices(options.data, folder.parent, options.batch_size * 30, seed, options.shares)
     sampler = StepSampler(len(slices), options.batch_size, seed=seed)
-    loader: DataLoader[Any] = DataLoader(slices, batch_sampler=sampler, collate_fn=BatchedViews(views))
+    make_views = BatchedViews(views, options.device)
+    loader: DataLoader[Any] = DataLoader(slices, batch_sampler=sampler, collate_fn=make_views)
     epochs = max(1, round(options.steps / len(loader)))
     handlers = [InstrumentsHandler(folder, interval=5), CollapseMonitor(folder)]
-    trainer = DinoTrainer("cpu", epochs, loader, network, options.precision, seed=seed, train_handlers=handlers)
+    network.to(options.device)
+    trainer = DinoTrainer(
+        options.device, epochs, loader, network, options.precision, seed=seed, train_handlers=handlers
+    )
     if options.stop:
         trainer.add_event_handler(Events.ITERATION_COMPLETED(once=options.stop), trainer.terminate)
     return trainer
@@ -115,9 +119,16 @@ def measure(method: str, seed: int, folder: Path, options: argparse.Namespace, r
         **{"method": method, "network": "weights" if method in FROM_WEIGHTS else options.network, "seed": seed},
         **{"changes": json.loads(options.set), "before": before, "after": after, "steps": trainer.state.iteration},
         **{"minutes": seconds / 60, "step_s": seconds / trainer.state.iteration},
-        **{"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "verdict": findings},
+        **{"memory_mb": _peak_memory(options.device), "verdict": findings, "device": options.device},
         **{"effective_rank": verdict.get("effective_rank"), "loss": verdict["loss"]},
     }
+
+
+def _peak_memory(device: str) -> float:
+    """MiB that the training took at most: on a GPU its tensors, else this process."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def table(rows: list[dict[str, Any]], names: list[str]) -> str:
@@ -152,6 +163,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--device", default="cpu", help="where views are made, and networks trained and read out")
     parser.add_argument("--set", default="{}", help="changes of the settings, as JSON")
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "pretraining.json", help="gains rows")
     options = parser.parse_args()

@@ -51,8 +51,9 @@ def images_of(store: SliceStore, modality: str, size: int) -> torch.Tensor:
 @torch.no_grad()
 def encode(encoder: DinoEncoder, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Class tokens (N, D) and patch tokens (N, P, D)."""
-    outputs = [encoder.eval()(part) for part in images.split(64)]
-    return torch.cat([out.cls for out in outputs]), torch.cat([out.patches for out in outputs])
+    device = next(encoder.parameters()).device
+    outputs = [encoder.eval()(part.to(device)) for part in images.split(64)]
+    return torch.cat([out.cls.cpu() for out in outputs]), torch.cat([out.patches.cpu() for out in outputs])
 
 
 def classes_of(encoder: DinoEncoder, images: torch.Tensor, labels: np.ndarray, groups: np.ndarray, folds: object):
@@ -130,7 +131,8 @@ class HippocampusDice:
         train = torch.from_numpy(~self.test)
         mean, std = patches[train].flatten(0, 1).mean(0), patches[train].flatten(0, 1).std(0) + 1e-6
         patches = (patches - mean) / std
-        layer = _fit(patches[train].flatten(0, 1), shares[train].flatten(0, 1))
+        device = next(encoder.parameters()).device
+        layer = _fit(*(x[train].flatten(0, 1).to(device) for x in (patches, shares))).cpu()
         overlap: dict[tuple[int, int], list[int]] = {}
         for i in np.flatnonzero(self.test):
             scores = layer(patches[i]).T.reshape(1, 3, side, side)
@@ -143,7 +145,7 @@ class HippocampusDice:
 
 
 def _fit(features: torch.Tensor, shares: torch.Tensor) -> torch.nn.Linear:
-    layer = torch.nn.Linear(features.shape[1], shares.shape[1])
+    layer = torch.nn.Linear(features.shape[1], shares.shape[1], device=features.device)
     torch.nn.init.zeros_(layer.weight)
     optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=100, line_search_fn="strong_wolfe")
 

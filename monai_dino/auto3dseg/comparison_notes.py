@@ -64,10 +64,18 @@ def notes(comparison: Comparison) -> list[str]:
     lines += _weights(comparison)
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     lines.append(
-        f"Measured on {platform.machine()} with {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}, "
+        f"Trained on {platform.machine()} with {_threads(comparison)} threads{gpu}, torch {torch.__version__}, "
         f"MONAI {monai.__version__}, transformers {version('transformers')}, monai_dino {monai_dino.__version__}."
     )
     return lines
+
+
+def _threads(comparison: Comparison) -> str:
+    """Of the trainings, which may have run elsewhere than what writes this."""
+    found = {s.costs["threads"] for s in comparison.standings if s.costs.get("threads") is not None}
+    if not found:
+        return "an unknown number of"
+    return " to ".join(f"{number:g}" for number in sorted({min(found), max(found)}))
 
 
 def _weights(comparison: Comparison) -> list[str]:

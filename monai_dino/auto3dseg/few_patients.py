@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from filelock import FileLock, Timeout
 
 from monai_dino.auto3dseg.class_scoring import class_probabilities
@@ -78,6 +77,7 @@ def few_patients(
     evaluation = Evaluation(tuple(names), settings.tolerance, settings.postprocessing)
     points: list[CurvePoint] = []
     rows: Rows = []
+    threads: set[int] = set()
     try:
         with FileLock(output / ".lock", timeout=0):
             analysis, used = analysed(settings, items, names, task, output)
@@ -86,20 +86,22 @@ def few_patients(
                 folder = output / _slug(amount)
                 jobs = comparison_jobs(settings, contestants, folds, used, analysis["volume"], folder)
                 failures = run_jobs(jobs)
+                threads |= {result["threads"] for job in jobs if (result := job.result()) and "threads" in result}
                 left_out += [f"{amount}, draw {draw}: {name} failed: {why}" for (name, draw), why in failures.items()]
                 for contestant in contestants:
                     own = {job.fold: job for job in jobs if job.contestant.name == contestant.name}
-                    found = []
+                    scores = []
                     for fold in folds:
                         failed = (contestant.name, fold.number) in failures
                         score = score_missing if failed else partial(score_job, own[fold.number])
-                        found.append(score(fold, task, evaluation)["rows"])
+                        scores.append(score(fold, task, evaluation)["rows"])
                         about = {"method": contestant.name, "learned_from": amount, "draw": fold.number}
-                        rows += [about | row for row in found[-1]]
-                    points += _points(contestant.name, amount, folds, found, task, names)
+                        rows += [about | row for row in scores[-1]]
+                    points += _points(contestant.name, amount, folds, scores, task, names)
     except Timeout:
         raise ConfigurationError(f"{output}: another comparison writes here; wait for it, or name another") from None
-    return LearningCurve(points, rows, left_out, _about(settings, contestants, used, drawn, test_share))
+    about = _about(settings, contestants, used, drawn, test_share) | {"threads": sorted(threads)}
+    return LearningCurve(points, rows, left_out, about)
 
 
 def mean_of_cases(rows: Sequence[Rows], metric: str) -> tuple[np.ndarray, list[str]]:
@@ -190,7 +192,6 @@ def _about(
     return {
         "methods": [c.name for c in contestants],
         "budget": str(settings.budget),
-        "threads": torch.get_num_threads(),
         "weights": None if settings.weights is None else Path(settings.weights).name,
         "settings": dict(used),
         "test_share": test_share,

@@ -34,9 +34,9 @@ class Standing:
         summary: class, ``mean`` or ``all`` -> metric -> mean with its interval.
         failures: fold -> why it failed.
         chosen: fold -> post-processing that was chosen.
-        costs: ``trainable_parameters``, ``parameters``, ``training_seconds``, ``steps``, ``peak_memory_mib``,
-            ``peak_gpu_memory_mib`` and ``seconds_per_case``, means over the folds (of the peaks the highest); ``None``
-            where not known.
+        costs: ``trainable_parameters``, ``parameters``, ``training_seconds``, ``steps``, ``threads``,
+            ``peak_memory_mib``, ``peak_gpu_memory_mib`` and ``seconds_per_case``, means over the folds (of the peaks
+            the highest); ``None`` where not known.
     """
 
     name: str
@@ -173,8 +173,9 @@ def _standing(
 
 def _costs(results: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     costs: dict[str, float | None] = {}
-    for name in ("trainable_parameters", "parameters", "training_seconds", "steps"):
-        costs[name] = float(np.mean([r[name] for r in results])) if results else None
+    for name in ("trainable_parameters", "parameters", "training_seconds", "steps", "threads"):
+        known = [r[name] for r in results if r.get(name) is not None]
+        costs[name] = float(np.mean(known)) if known else None
     for name in ("peak_memory_mib", "peak_gpu_memory_mib"):
         costs[name] = max((r[name] for r in results if r[name] is not None), default=None)
     seconds = [p["seconds"] for r in results for p in r["predictions"].values() if "seconds" in p]

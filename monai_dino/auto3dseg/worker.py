@@ -48,6 +48,7 @@ def run_job(folder: Path) -> None:
             "trainable_parameters": parameters.trainable,
             "parameters": parameters.total,
             "predictions": _predict(job, trained),
+            "threads": torch.get_num_threads(),
             "peak_memory_mib": _peak_memory(),
             "peak_gpu_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None,
         }

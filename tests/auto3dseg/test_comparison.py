@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,8 @@ def test_a_segmentation(
         assert set(seen) & {"testing", "test"} == set()
     assert report["weights"] == {"dinolinear": weights_digest(str(here / "weights"))}
     assert f"Weights of dinolinear: {report['weights']['dinolinear']}." in report["notes"]
+    (trained,) = [note for note in report["notes"] if note.startswith("Trained on")]
+    assert re.search(r"with \d+ threads", trained)
     costs = {row["algorithm"]: row for row in report["costs"]}
     assert costs["dinolinear"]["trainable parameters"] < costs["dinolinear"]["parameters"]
     assert costs["solid"]["steps"] == 2

@@ -36,6 +36,9 @@ def test_networks_learn_from_few_patients(
         assert not tested & (parts["training"] | parts["validation"])
     assert any(line.startswith("1 patients: left out, since a network needs") for line in content["left_out"])
 
+    assert all(number > 0 for number in content["threads"])
+    assert len(content["threads"]) == 1
+
     # A point is the mean over the draws; what failed counts as nothing predicted, and is said.
     assert any(line.startswith("2 patients, draw 0: broken failed: ") for line in content["left_out"])
     points = {(p["method"], p["amount"], p["metric"]): p for p in content["points"]}

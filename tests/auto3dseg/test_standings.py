@@ -48,7 +48,7 @@ def test_a_fold_that_failed_counts_and_an_algorithm_that_failed_leaves_a_row() -
     contestants: Any = [SimpleNamespace(name=name, about="") for name in ("good", "half", "bad")]
     result = {
         "trainable_parameters": 1, "parameters": 4, "training_seconds": 2.0, "steps": 5, "peak_memory_mib": 7.0,
-        "peak_gpu_memory_mib": None, "predictions": {"a": {"seconds": 0.5}, "b": {"error": "no"}},
+        "peak_gpu_memory_mib": None, "threads": 2, "predictions": {"a": {"seconds": 0.5}, "b": {"error": "no"}},
     }  # fmt: skip
     failures = {("half", 1): "killed", ("bad", 0): "NetworkError: nan", ("bad", 1): "NetworkError: nan"}
     jobs: Any = [
@@ -68,7 +68,7 @@ def test_a_fold_that_failed_counts_and_an_algorithm_that_failed_leaves_a_row() -
     assert (good.status, good.summary["k"]["dice"].n, good.chosen) == ("", 2, {0: "none", 1: "none"})
     assert good.costs == {
         "trainable_parameters": 1, "parameters": 4, "training_seconds": 2, "steps": 5, "peak_memory_mib": 7,
-        "peak_gpu_memory_mib": None, "seconds_per_case": 0.5,
+        "peak_gpu_memory_mib": None, "threads": 2.0, "seconds_per_case": 0.5,
     }  # fmt: skip
     assert (half.summary["k"]["dice"].value, half.summary["k"]["dice"].n) == (pytest.approx(0.4), 2)
     assert half.status == "failed in fold 1: killed; 1 cases without a prediction count as the worst"

@@ -4,7 +4,7 @@
     pip install --no-deps lightly lightly-utils timm torchvision pytorch-lightning lightning-utilities torchmetrics \\
         hydra-core omegaconf antlr4-python3-runtime
     python benchmarks/pretrain_step.py
-    python benchmarks/pretrain_step.py --device cuda --batch-size 64 --rounds 20 --output pretrain_step_gpu.md
+    python benchmarks/pretrain_step.py --device cuda --batch-size 64 --rounds 20 --output FILE
 
 ViT-S/14 with one channel, 2 views of 224 and 8 of 98 pixels, two heads of 65536 prototypes, softmax centring (lightly
 has no other), KoLeo, AdamW, the teacher's average, no drop path; batches are made beforehand.

@@ -72,10 +72,8 @@ class LearningCurve:
                 rows.append([amount, f"{patients:g}", *cells])
             parts += [f"{metric}:", markdown_table(["learned from", "patients", *methods], rows)]
         seeds, n = max(len(p.seeds) for p in self.points), max(p.estimate.n for p in self.points)
-        parts.insert(
-            0, f"Mean over {seeds} draws on the same {n} test cases, with the 95 % bootstrap interval over draws and "
-            f"test patients.",
-        )  # fmt: skip
+        drawn, over = (f"Mean over {seeds} draws", "draws and test") if seeds > 1 else ("One draw", "test")
+        parts.insert(0, f"{drawn} on the same {n} test cases, with the 95 % bootstrap interval over {over} patients.")
         return "\n\n".join([*parts, *self.left_out])
 
     def write(self, folder: str | Path, name: str = "few_shot") -> str:

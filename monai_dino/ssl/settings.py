@@ -40,7 +40,8 @@ class SslSettings:
         norm_last_layer: whether prototypes keep a length of one.
         separate_ibot_head: whether patches have a head of their own.
         drop_path: share of images that a residual branch of the student leaves out.
-        base_learning_rate: learning rate before scaling by the batch size.
+        base_learning_rate: learning rate before scaling by the batch size; an encoder that starts from weights, which
+            already hold what it would undo, gets a tenth.
         rate_scaling: ``sqrt_1024``: times the square root of batch / 1024; ``linear_256``: times batch / 256; ``none``.
         learning_rate: the peak itself; ``None`` derives it from the two above and the batch size.
         min_learning_rate: learning rate at the end; ``None`` takes the peak, so that it stays constant.
@@ -135,7 +136,8 @@ class SslSettings:
             raise ConfigurationError(f"batch_size={batch_size}: expected at least one image")
         scale = {"sqrt_1024": math.sqrt(batch_size / 1024), "linear_256": batch_size / 256, "none": 1.0}
         rate, warmup = self.learning_rate, self.head_warmup
-        rate = self.base_learning_rate * scale[self.rate_scaling] if rate is None else rate
+        if rate is None:
+            rate = self.base_learning_rate * scale[self.rate_scaling] * (_FROM_WEIGHTS if pretrained else 1.0)
         warmup = (0.1 if pretrained else 0.0) if warmup is None else warmup
         least = rate if self.min_learning_rate is None else self.min_learning_rate
         return replace(self, learning_rate=rate, min_learning_rate=least, head_warmup=warmup)
@@ -161,6 +163,8 @@ class SslSettings:
         """The values as JSON can hold them."""
         return asdict(self)
 
+
+_FROM_WEIGHTS = 0.1  # of the learning rate
 
 _SHARES = (
     *("gram_start", "center_momentum", "teacher_temp_warmup", "drop_path", "warmup", "momentum", "momentum_end"),

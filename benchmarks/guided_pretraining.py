@@ -30,6 +30,7 @@ from monai_dino.networks import DinoEncoder, adapt
 from monai_dino.ssl import SelfDistillation
 from monai_dino.transforms import BatchedViews, RandViewSeed, ScaleIntensityByModalityd, medical_views
 
+LEARNING_RATE = 7.07e-4
 SHARES = {"hippo": 0.4, "us": 0.3, "brain": 0.3}
 VIEWS: dict[str, dict[str, Any]] = {
     "random": {"local_count": 4},
@@ -70,7 +71,7 @@ def trainer_of(kind: str, folder: Path, options: argparse.Namespace, seed: int) 
     torch.manual_seed(seed)
     encoder = DinoEncoder(NETWORKS["4x96"])
     adapt(encoder, "full")
-    network = SelfDistillation(encoder, "small", batch_size=options.batch_size, pretrained=False)
+    network = SelfDistillation(encoder, "small", options.batch_size, learning_rate=LEARNING_RATE)
     size = {"patch_size": encoder.patch_size, "global_size": 96, "local_size": 48}
     views = BatchedViews(medical_views("xray", "dino-mx", **size, **VIEWS[kind]))
     slices = joined_slices(options.data, folder.parent, options.batch_size * 50, seed)

@@ -203,7 +203,8 @@ def test_documents_name_the_settings() -> None:
         if not isinstance(value, (list, dict)) and not (isinstance(value, str) and value.startswith(("$", "@")))
     }
     del plain["bundle_root"]
-    assert documented_settings(NAME) == plain | {"modality": "that of the datalist"}
+    conditional = {"modality": "that of the datalist", "adaptation": "`lora`; `full` without weights"}
+    assert documented_settings(NAME) == plain | conditional
 
 
 def test_versions_are_those_of_the_other_bundles() -> None:

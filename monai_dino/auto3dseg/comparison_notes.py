@@ -72,7 +72,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 def _threads(comparison: Comparison) -> str:
     """Of the trainings, which may have run elsewhere than what writes this."""
-    found = {s.costs["threads"] for s in comparison.standings if s.costs.get("threads") is not None}
+    found = {number for s in comparison.standings if (number := s.costs.get("threads")) is not None}
     if not found:
         return "an unknown number of"
     return " to ".join(f"{number:g}" for number in sorted({min(found), max(found)}))

@@ -51,9 +51,9 @@ PRESETS = {
     # prototypes, since Sinkhorn-Knopp shares each out over the batch, and a sharp teacher: with 128 prototypes and 16
     # slices in a step the entropy of its targets was 0.90 ln K after 900 steps at 0.04, and 0.74 at 0.02. Small heads;
     # every block at full rate, since none holds anything yet; a rate of 2e-3 for 32 slices, of 7e-4, 1e-3 and 2e-3 the
-    # one that gained most in 1,200 steps; no drop path, since so few steps do not overfit; an average that follows within
-    # a hundred steps at first, and stands still at the end: of a run of 60 steps it still holds 0.74 of the beginning, of
-    # 300 steps 0.22, of 1,000 less than 0.01.
+    # one that gained most in 1,200 steps; no drop path, since so few steps do not overfit; an average that follows
+    # within a hundred steps at first, and stands still at the end: of a run of 60 steps it still holds 0.74 of the
+    # beginning, of 300 steps 0.22, of 1,000 less than 0.01.
     "small": SslSettings(
         prototypes=128,
         head_hidden_dim=512,

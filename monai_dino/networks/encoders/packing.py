@@ -5,19 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import accumulate
 from types import MethodType
 from typing import Any
 
 import torch
 from torch import nn
 from torch.distributed.fsdp import register_fsdp_forward_method
+from torch.nn.functional import scaled_dot_product_attention
 
 from monai_dino.errors import ConfigurationError
 from monai_dino.networks.encoders.encoder import DinoEncoder, EncoderOutput
 
 __all__ = ["encode_together", "gather_for_packing"]
 
-_Branch = Callable[[list[torch.Tensor]], list[torch.Tensor]]
+_Shapes = list[tuple[int, int]]  # images and tokens of an image, group by group
+_Branch = Callable[[torch.Tensor, _Shapes], torch.Tensor]
 
 
 def encode_together(
@@ -28,8 +31,8 @@ def encode_together(
 ) -> list[EncoderOutput]:
     """Encodes groups of images, each of a size of its own, in one pass over the blocks.
 
-    Norms and MLPs see the tokens of all groups at once, attention sees each group apart. Without ``drop_path`` the
-    result equals that of the encoder on each group.
+    Norms, projections and MLPs see the tokens of all groups at once, attention sees each group apart. Without
+    ``drop_path`` the result equals that of the encoder on each group.
 
     Args:
         encoder: the encoder.
@@ -75,46 +78,76 @@ def _encode_packed(
     encoder: DinoEncoder, images: list[torch.Tensor], masks: list[torch.Tensor | None], drop_path: float
 ) -> list[EncoderOutput]:
     embedded = [encoder.embed(x, mask) for x, mask in zip(images, masks, strict=True)]
-    tokens = [t for t, _, _ in embedded]
     ropes = [rope for _, rope, _ in embedded]
+    shapes = [(t.shape[0], t.shape[1]) for t, _, _ in embedded]
+    tokens = _joined([t.flatten(0, 1) for t, _, _ in embedded])
     drop_path = drop_path if encoder.training else 0.0
     for block in encoder.blocks:
-        tokens = _bound(_run_packed, block)(encoder.layout.block_norms, tokens, ropes, drop_path)
-    return [encoder.output(t, grid) for t, (_, _, grid) in zip(tokens, embedded, strict=True)]
+        tokens = _bound(_run_packed, block)(encoder.layout.block_norms, tokens, shapes, ropes, drop_path)
+    parts = _parted(tokens, shapes)
+    return [encoder.output(part, grid) for part, (_, _, grid) in zip(parts, embedded, strict=True)]
 
 
 def _run_packed(
-    block: Any, norms: tuple[str, str], tokens: list[torch.Tensor], ropes: list[dict[str, Any]], drop_path: float
-) -> list[torch.Tensor]:
+    block: Any,
+    norms: tuple[str, str],
+    tokens: torch.Tensor,
+    shapes: _Shapes,
+    ropes: list[dict[str, Any]],
+    drop_path: float,
+) -> torch.Tensor:
     norm1, norm2 = (getattr(block, name) for name in norms)
     scale1, scale2 = (getattr(block, name, nn.Identity()) for name in ("layer_scale1", "layer_scale2"))
 
-    def attention(groups: list[torch.Tensor]) -> list[torch.Tensor]:
-        normed = _on_all(norm1, groups)
-        return [scale1(block.attention(x, **rope)[0]) for x, rope in zip(normed, ropes, strict=True)]
+    def attention(x: torch.Tensor, of: _Shapes) -> torch.Tensor:
+        found: torch.Tensor = scale1(_attend(block.attention, norm1(x), of, ropes))
+        return found
 
-    def mlp(groups: list[torch.Tensor]) -> list[torch.Tensor]:
-        return _on_all(lambda x: scale2(block.mlp(norm2(x))), groups)
+    def mlp(x: torch.Tensor, _: _Shapes) -> torch.Tensor:
+        found: torch.Tensor = scale2(block.mlp(norm2(x)))
+        return found
 
-    return _add(mlp, _add(attention, tokens, drop_path), drop_path)
-
-
-def _on_all(module: Callable[[torch.Tensor], torch.Tensor], groups: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Applies what treats tokens alike to the tokens of all groups at once."""
-    if len(groups) == 1:
-        return [module(groups[0])]
-    done = module(torch.cat([x.flatten(0, 1) for x in groups]))
-    parts = done.split([x.shape[0] * x.shape[1] for x in groups])
-    return [part.view(*x.shape[:2], -1) for part, x in zip(parts, groups, strict=True)]
+    return _add(mlp, _add(attention, tokens, shapes, drop_path), shapes, drop_path)
 
 
-def _add(branch: _Branch, groups: list[torch.Tensor], drop_path: float) -> list[torch.Tensor]:
+def _attend(attention: Any, x: torch.Tensor, shapes: _Shapes, ropes: list[dict[str, Any]]) -> torch.Tensor:
+    """What the attention of transformers does, with its projections on all groups at once."""
+    projected = [_parted(project(x), shapes) for project in (attention.q_proj, attention.k_proj, attention.v_proj)]
+    # DINOv3 has the one name, the others have the other.
+    dropout = getattr(attention, "attention_dropout", getattr(attention, "dropout", 0.0)) if attention.training else 0.0
+    made = []
+    for part, rope in zip(zip(*projected, strict=True), ropes, strict=True):
+        q, k, v = (y.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2) for y in part)
+        if rope:
+            from transformers.models.dinov3_vit.modeling_dinov3_vit import apply_rotary_pos_emb
+
+            q, k = apply_rotary_pos_emb(q, k, *rope["position_embeddings"])
+        seen = scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=attention.scaling)
+        made.append(seen.transpose(1, 2).flatten(2).flatten(0, 1))
+    out: torch.Tensor = attention.o_proj(_joined(made))
+    return out
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _parted(x: torch.Tensor, shapes: _Shapes) -> list[torch.Tensor]:
+    """Views of joined tokens, shape (B, N, D) each."""
+    parts = x.split([images * tokens for images, tokens in shapes])
+    return [part.unflatten(0, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _add(branch: _Branch, x: torch.Tensor, shapes: _Shapes, drop_path: float) -> torch.Tensor:
     """Adds a residual branch, which a share of the images leaves out."""
     if not drop_path:
-        return [x + y for x, y in zip(groups, branch(groups), strict=True)]
-    kept = [torch.randperm(len(x), device=x.device)[: max(1, round(len(x) * (1 - drop_path)))] for x in groups]
-    added = branch([x[index] for x, index in zip(groups, kept, strict=True)])
-    return [
-        x.index_add(0, index, y.to(x.dtype), alpha=len(x) / len(index))
-        for x, index, y in zip(groups, kept, added, strict=True)
-    ]
+        return x + branch(x, shapes)
+    kept = [torch.randperm(n, device=x.device)[: max(1, round(n * (1 - drop_path)))] for n, _ in shapes]
+    starts = accumulate((images * tokens for images, tokens in shapes), initial=0)
+    index, weight = [], []
+    for images, start, (all_images, tokens) in zip(kept, starts, shapes, strict=False):
+        index.append((start + images[:, None] * tokens + torch.arange(tokens, device=x.device)).flatten())
+        weight.append(x.new_full((len(images) * tokens, 1), all_images / len(images)))
+    where = _joined(index)
+    added = branch(x[where], [(len(images), tokens) for images, (_, tokens) in zip(kept, shapes, strict=True)])
+    return x.index_add(0, where, added.to(x.dtype) * _joined(weight))

@@ -170,13 +170,14 @@ def test_every_image_is_left_out_equally_often() -> None:
     encoder = tiny_encoder(num_hidden_layers=1).train()
     x, counts, runs = torch.rand(5, 1, 8, 8), torch.zeros(5), 200
     seen = []
-    encoder.blocks[0].attention.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+    encoder.blocks[0].attention.q_proj.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
     torch.manual_seed(0)
     with torch.no_grad():
         normed = encoder.blocks[0].norm1(encoder.embed(x)[0])
         for _ in range(runs):
             encode_together(encoder, [x], drop_path=0.4)
-    for tokens in seen:
+    for joined in seen:
+        tokens = joined.unflatten(0, (-1, normed.shape[1]))
         counts += (tokens[:, None] - normed[None]).abs().amax(dim=(2, 3)).argmin(dim=1).bincount(minlength=5)
     assert counts.sum() == 3 * runs
     assert (counts / runs - 0.6).abs().max() < 5 * (0.6 * 0.4 / runs) ** 0.5
@@ -187,13 +188,12 @@ def test_left_out_images_are_not_computed(family: str) -> None:
     encoder = tiny_encoder(family).train()
     rows: dict[str, list[int]] = {"attention": [], "mlp": []}
     for block in encoder.blocks:
-        block.attention.register_forward_pre_hook(lambda _, args: rows["attention"].append(len(args[0])))
-        block.mlp.register_forward_pre_hook(lambda _, args: rows["mlp"].append(args[0].shape[:-1].numel()))
+        for name, module in (("attention", block.attention.q_proj), ("mlp", block.mlp)):
+            module.register_forward_pre_hook(lambda _, args, name=name: rows[name].append(len(args[0])))
     images = [torch.rand(10, 1, 16, 16), torch.rand(4, 1, 8, 8), torch.rand(1, 1, 8, 8)]
     encode_together(encoder, images, drop_path=0.3)
     tokens = 1 + encoder.num_registers
-    assert rows["attention"] == [7, 3, 1] * encoder.num_blocks
-    assert rows["mlp"] == [7 * (tokens + 4) + (3 + 1) * (tokens + 1)] * encoder.num_blocks
+    assert rows["attention"] == rows["mlp"] == [7 * (tokens + 4) + (3 + 1) * (tokens + 1)] * encoder.num_blocks
 
 
 def test_nothing_is_left_out_in_evaluation() -> None:

@@ -64,8 +64,8 @@ def notes(comparison: Comparison) -> list[str]:
     lines += _weights(comparison)
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     lines.append(
-        f"Trained on {platform.machine()} with {_threads(comparison)} threads{gpu}, torch {torch.__version__}, "
-        f"MONAI {monai.__version__}, transformers {version('transformers')}, monai_dino {monai_dino.__version__}."
+        f"Trained with {_threads(comparison)} threads; written on {platform.machine()}{gpu}, "
+        f"torch {torch.__version__}, MONAI {monai.__version__}, transformers {version('transformers')}, monai_dino {monai_dino.__version__}."
     )
     return lines
 

@@ -57,9 +57,10 @@ class Distillation(StudentTraining):
         preset: as for :class:`SelfDistillation`; ``gram_weight`` has to be 0. The temperature of a teacher without a
             head is 0.07 from the first step, for which its logits are spread, whatever the preset's.
         batch_size: images of a step over all processes, from which values left open are derived.
-        pretrained: whether the student starts from weights, so that its new heads are warmed up first.
+        pretrained: whether the student starts from weights, so that its new heads are warmed up first, and it then
+            learns at a tenth of their rate.
         teacher_head: head for class tokens that the teacher came with, of ``prototypes`` prototypes; taken over and
-            frozen in place. Its patches are read along random directions all the same.
+            frozen in place. Its patches are read along random directions all the same, at the preset's temperature.
         **changes: fields of :class:`SslSettings` in place of the preset's.
 
     Attributes:

@@ -50,10 +50,10 @@ PRESETS = {
     # For thousands of slices, tens of them in a step, and a small network (benchmarks/results/pretraining.md). Few
     # prototypes, since Sinkhorn-Knopp shares each out over the batch, and a sharp teacher: with 128 prototypes and 16
     # slices in a step the entropy of its targets was 0.90 ln K after 900 steps at 0.04, and 0.74 at 0.02. Small heads;
-    # every block at full rate, since none holds anything yet; a rate of 2e-3 for 32 slices, of 7e-4, 1e-3 and 2e-3 the
-    # one that gained most in 1,200 steps; no drop path, since so few steps do not overfit; an average that follows
-    # within a hundred steps at first, and stands still at the end: of a run of 60 steps it still holds 0.74 of the
-    # beginning, of 300 steps 0.22, of 1,000 less than 0.01.
+    # every block at one rate, since at random none holds anything yet, and with weights encoder_rate keeps them all; a
+    # rate of 2e-3 for 32 slices, which gained more than 1e-3 in the one seed that had both; no drop path, since so few
+    # steps do not overfit; an average that follows within a hundred steps at first, and stands still at the end: of a
+    # run of 60 steps it still holds 0.74 of the beginning, of 300 steps 0.22, of 1,000 less than 0.01.
     "small": SslSettings(
         prototypes=128,
         head_hidden_dim=512,

@@ -72,13 +72,19 @@ class Schedules:
     """
 
     def __init__(self, settings: SslSettings, total: int) -> None:
-        if settings.learning_rate is None or settings.min_learning_rate is None or settings.head_warmup is None:
+        if (
+            settings.learning_rate is None
+            or settings.min_learning_rate is None
+            or settings.encoder_rate is None
+            or settings.head_warmup is None
+        ):
             raise ConfigurationError("settings: learning rates or head_warmup are open; call resolved() first")
         if total < 1:
             raise ConfigurationError(f"the run has {total} steps; expected at least one")
         self.settings = settings
         self.total = total
         self._peak, self._least = settings.learning_rate, settings.min_learning_rate
+        self._encoder = settings.encoder_rate
         self._warmup = round(settings.warmup * total)
         self._temp_warmup = round(settings.teacher_temp_warmup * total)
         self._frozen_last = round(settings.freeze_last_layer * total)
@@ -100,7 +106,7 @@ class Schedules:
         return StepValues(
             learning_rate=rate,
             last_layer_rate=0.0 if step < self._frozen_last else rate,
-            encoder_rate=rate * self._wake(step),
+            encoder_rate=rate * self._encoder * self._wake(step),
             weight_decay=cosine(step, total, s.weight_decay, s.weight_decay_end),
             momentum=cosine(step, total, s.momentum, s.momentum_end),
             teacher_temp=cosine(

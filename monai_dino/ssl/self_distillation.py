@@ -29,7 +29,8 @@ class SelfDistillation(StudentTraining):
         encoder: the student's encoder; the teacher starts as its copy.
         preset: ``dino``, ``dinov2``, ``dinov3`` or ``small``; see :data:`monai_dino.ssl.PRESETS`.
         batch_size: images of a step over all processes, from which values left open are derived.
-        pretrained: whether the encoder starts from weights, so that its new heads are warmed up first.
+        pretrained: whether the encoder starts from weights, so that its new heads are warmed up first, and it then
+            learns at a tenth of their rate.
         **changes: fields of :class:`SslSettings` in place of the preset's.
 
     Attributes:

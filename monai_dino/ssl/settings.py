@@ -40,8 +40,7 @@ class SslSettings:
         norm_last_layer: whether prototypes keep a length of one.
         separate_ibot_head: whether patches have a head of their own.
         drop_path: share of images that a residual branch of the student leaves out.
-        base_learning_rate: learning rate before scaling by the batch size; an encoder that starts from weights, which
-            already hold what it would undo, gets a tenth.
+        base_learning_rate: learning rate before scaling by the batch size.
         rate_scaling: ``sqrt_1024``: times the square root of batch / 1024; ``linear_256``: times batch / 256; ``none``.
         learning_rate: the peak itself; ``None`` derives it from the two above and the batch size.
         min_learning_rate: learning rate at the end; ``None`` takes the peak, so that it stays constant.
@@ -55,6 +54,8 @@ class SslSettings:
         freeze_last_layer: share of the run in which the prototypes stay as they are.
         layer_decay: factor of the learning rate from one block to the one before it.
         patch_embed_rate: factor of the learning rate of the patch embedding.
+        encoder_rate: factor of the learning rate of the encoder; ``None`` takes 0.1 where it starts from weights, which
+            larger steps would undo, and 1 where it starts at random. The heads are new in both cases.
         head_warmup: share of the run in which the encoder stays as it is while the heads learn; ``None`` takes 0.1
             where the encoder starts from weights, since those come without heads, and 0 where it starts at random. Its
             rate then rises over ``warmup`` of its own.
@@ -97,6 +98,7 @@ class SslSettings:
     freeze_last_layer: float = 0.01
     layer_decay: float = 0.9
     patch_embed_rate: float = 0.2
+    encoder_rate: float | None = None
     head_warmup: float | None = None
 
     def __post_init__(self) -> None:
@@ -136,11 +138,12 @@ class SslSettings:
             raise ConfigurationError(f"batch_size={batch_size}: expected at least one image")
         scale = {"sqrt_1024": math.sqrt(batch_size / 1024), "linear_256": batch_size / 256, "none": 1.0}
         rate, warmup = self.learning_rate, self.head_warmup
-        if rate is None:
-            rate = self.base_learning_rate * scale[self.rate_scaling] * (_FROM_WEIGHTS if pretrained else 1.0)
+        rate = self.base_learning_rate * scale[self.rate_scaling] if rate is None else rate
         warmup = (0.1 if pretrained else 0.0) if warmup is None else warmup
+        factor = (0.1 if pretrained else 1.0) if self.encoder_rate is None else self.encoder_rate
         least = rate if self.min_learning_rate is None else self.min_learning_rate
-        return replace(self, learning_rate=rate, min_learning_rate=least, head_warmup=warmup)
+        own = {"learning_rate": rate, "min_learning_rate": least, "head_warmup": warmup, "encoder_rate": factor}
+        return replace(self, **own)
 
     def summary(self, batch_size: int, steps: int) -> str:
         """What was resolved, in a line for those who start a run.
@@ -152,9 +155,10 @@ class SslSettings:
         Returns:
             The line.
         """
+        encoder = "" if self.encoder_rate in (None, 1) else f", of the encoder {self.encoder_rate:g} times as much,"
         heads = f"; the heads alone for the first {round((self.head_warmup or 0) * steps)}" if self.head_warmup else ""
         return (
-            f"{steps} steps of {batch_size} slices{heads}; learning rate {self.learning_rate:.3g} after "
+            f"{steps} steps of {batch_size} slices{heads}; learning rate {self.learning_rate:.3g}{encoder} after "
             f"{round(self.warmup * steps)} steps, {self.prototypes} prototypes, {self.centering}, momentum "
             f"{self.momentum:g} to {self.momentum_end:g}"
         )
@@ -164,8 +168,6 @@ class SslSettings:
         return asdict(self)
 
 
-_FROM_WEIGHTS = 0.1  # of the learning rate
-
 _SHARES = (
     *("gram_start", "center_momentum", "teacher_temp_warmup", "drop_path", "warmup", "momentum", "momentum_end"),
     *("beta2", "freeze_last_layer", "layer_decay", "head_warmup"),
@@ -173,10 +175,11 @@ _SHARES = (
 _NOT_NEGATIVE = (
     *("dino_weight", "ibot_weight", "koleo_weight", "gram_weight", "base_learning_rate", "learning_rate"),
     *("min_learning_rate", "weight_decay", "weight_decay_end", "patch_embed_rate", "gram_refreshes"),
+    "encoder_rate",
 )
 _WHOLE = ("gram_refresh", "prototypes", "head_hidden_dim", "head_bottleneck_dim", "head_layers")
 _POSITIVE = (*_WHOLE, "student_temp", "teacher_temp", "teacher_temp_start", "clip_norm")
-_OPTIONAL = ("learning_rate", "min_learning_rate", "head_warmup")
+_OPTIONAL = ("learning_rate", "min_learning_rate", "head_warmup", "encoder_rate")
 
 
 def _require_numbers(settings: SslSettings) -> None:

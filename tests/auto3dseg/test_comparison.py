@@ -56,7 +56,7 @@ def test_a_segmentation(
         assert set(seen) & {"testing", "test"} == set()
     assert report["weights"] == {"dinolinear": weights_digest(str(here / "weights"))}
     assert f"Weights of dinolinear: {report['weights']['dinolinear']}." in report["notes"]
-    (trained,) = [note for note in report["notes"] if note.startswith("Trained on")]
+    (trained,) = [note for note in report["notes"] if note.startswith("Trained with")]
     assert re.search(r"with \d+ threads", trained)
     costs = {row["algorithm"]: row for row in report["costs"]}
     assert costs["dinolinear"]["trainable parameters"] < costs["dinolinear"]["parameters"]

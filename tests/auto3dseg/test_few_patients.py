@@ -59,6 +59,9 @@ def test_networks_learn_from_few_patients(
     options = ("--shots", "2", "--draws", "3", "--test-share", "0.5")
     assert run_command("few-shot", here, "balls", output, "flat", *options) == 0
     assert jobs == ["flat/fold2"]
+    assert (output / "few_shot.md").read_text().startswith("Mean over 3 draws on the same 2 test cases")
+    assert run_command("few-shot", here, "balls", output, "flat", *options[:3], "1", *options[4:]) == 0
+    assert (output / "few_shot.md").read_text().startswith("One draw on the same 2 test cases")
 
 
 def test_classifiers_learn_from_few_patients_of_each_class(here: Path, tmp_path: Path, jobs: list[str]) -> None:

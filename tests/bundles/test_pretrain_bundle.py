@@ -196,6 +196,20 @@ def test_monai_tools_accept_it(data: Path, tmp_path: Path, monkeypatch: pytest.M
         assert workflow.check_properties() == []
 
 
+@pytest.mark.parametrize(("from_weights", "adaptation", "rate"), [(True, "lora", 0.1), (False, "full", 1.0)])
+def test_an_encoder_with_weights_is_changed_little(
+    data: Path, tmp_path: Path, from_weights: bool, adaptation: str, rate: float
+) -> None:
+    DinoEncoder(TINY["dinov2"]).save_pretrained(tmp_path / "weights")
+    start = {"weights": str(tmp_path / "weights"), "encoder": None} if from_weights else {}
+    workflow = open_bundle(copy_bundle(NAME, tmp_path / "encoder"), "train", dataset_dir=data, **TRAINING | start)
+    with clean_process():
+        workflow.initialize()
+        network = workflow.parser.get_parsed_content("network_def")
+    assert network.student.encoder.adaptation["mode"] == adaptation
+    assert network.settings.encoder_rate == rate
+
+
 def test_documents_name_the_settings() -> None:
     plain = {
         key: "none" if value is None else f"`{value}`" if isinstance(value, str) else str(value)

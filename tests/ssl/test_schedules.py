@@ -44,7 +44,7 @@ def test_every_value_is_its_table(
     preset: str, total: int, warmup: float, temp_warmup: float, frozen: float, head_warmup: float
 ) -> None:
     shares = {"warmup": warmup, "teacher_temp_warmup": temp_warmup, "freeze_last_layer": frozen}
-    s = resolved(preset, head_warmup=head_warmup, **shares)
+    s = resolved(preset, head_warmup=head_warmup, encoder_rate=0.3, **shares)
     assert s.learning_rate is not None
     assert s.min_learning_rate is not None
     rates = table(s.learning_rate, s.min_learning_rate, total, round(warmup * total))
@@ -59,7 +59,7 @@ def test_every_value_is_its_table(
     for name, expected in {
         "learning_rate": rates,
         "last_layer_rate": last,
-        "encoder_rate": rates * waking,
+        "encoder_rate": 0.3 * rates * waking,
         "weight_decay": table(s.weight_decay, s.weight_decay_end, total),
         "momentum": table(s.momentum, s.momentum_end, total),
         "teacher_temp": temperatures,

@@ -21,7 +21,7 @@ COUNTS = ["gram_refresh", "prototypes", "head_hidden_dim", "head_bottleneck_dim"
 POSITIVE = [*COUNTS, "student_temp", "teacher_temp", "teacher_temp_start", "clip_norm"]
 OTHERS = [
     *("dino_weight", "ibot_weight", "koleo_weight", "gram_weight", "base_learning_rate", "learning_rate"),
-    *("min_learning_rate", "weight_decay", "weight_decay_end", "patch_embed_rate", "gram_refreshes"),
+    *("min_learning_rate", "weight_decay", "weight_decay_end", "patch_embed_rate", "gram_refreshes", "encoder_rate"),
 ]
 NUMBERS = [*SHARES, *POSITIVE, *OTHERS]
 
@@ -82,15 +82,16 @@ def test_values_survive_json() -> None:
 @given(st.integers(1, 10**6), st.booleans())
 def test_what_depends_on_the_run(batch: int, pretrained: bool) -> None:
     dino, dinov2, dinov3 = (ssl_settings(name).resolved(batch, pretrained) for name in PAPERS)
-    share = 0.1 if pretrained else 1.0
-    assert dino.learning_rate == pytest.approx(share * 0.0005 * batch / 256)
-    assert dinov2.learning_rate == pytest.approx(share * 0.004 * math.sqrt(batch / 1024))
-    assert dinov3.learning_rate == dinov3.min_learning_rate == pytest.approx(share * 2e-4 * math.sqrt(batch / 1024))
+    assert dino.learning_rate == pytest.approx(0.0005 * batch / 256)
+    assert dinov2.learning_rate == pytest.approx(0.004 * math.sqrt(batch / 1024))
+    assert dinov3.learning_rate == dinov3.min_learning_rate == pytest.approx(2e-4 * math.sqrt(batch / 1024))
+    assert dino.encoder_rate == dinov3.encoder_rate == (0.1 if pretrained else 1)
     assert dinov2.min_learning_rate == 1e-6
     assert dino.head_warmup == dinov2.head_warmup == (0.1 if pretrained else 0)
     assert ssl_settings(rate_scaling="none").resolved(batch, False).learning_rate == 0.004
-    given_ones = ssl_settings(learning_rate=0.3, head_warmup=0.02).resolved(batch, pretrained)
-    assert (given_ones.learning_rate, given_ones.head_warmup) == (0.3, 0.02)
+    given_ones = ssl_settings(learning_rate=0.3, head_warmup=0.02, encoder_rate=0.5).resolved(batch, pretrained)
+    assert (given_ones.learning_rate, given_ones.head_warmup, given_ones.encoder_rate) == (0.3, 0.02, 0.5)
+    assert (", of the encoder 0.5 times as much," in given_ones.summary(batch, 100)) == (given_ones.encoder_rate != 1)
     assert None not in given_ones.as_dict().values()
 
 

@@ -31,8 +31,9 @@ def encode_together(
 ) -> list[EncoderOutput]:
     """Encodes groups of images, each of a size of its own, in one pass over the blocks.
 
-    Norms, projections and MLPs see the tokens of all groups at once, attention sees each group apart. Without
-    ``drop_path`` the result equals that of the encoder on each group.
+    Norms, projections and MLPs see the tokens of all groups at once; attention sees each group apart, always by
+    ``torch.nn.functional.scaled_dot_product_attention``. Without ``drop_path`` the result equals that of the encoder on
+    each group.
 
     Args:
         encoder: the encoder.
@@ -113,7 +114,7 @@ def _run_packed(
 def _attend(attention: Any, x: torch.Tensor, shapes: _Shapes, ropes: list[dict[str, Any]]) -> torch.Tensor:
     """What the attention of transformers does, with its projections on all groups at once."""
     projected = [_parted(project(x), shapes) for project in (attention.q_proj, attention.k_proj, attention.v_proj)]
-    # DINOv3 has the one name, the others have the other.
+    # DINOv3's is called dropout, that of the others attention_dropout.
     dropout = getattr(attention, "attention_dropout", getattr(attention, "dropout", 0.0)) if attention.training else 0.0
     made = []
     for part, rope in zip(zip(*projected, strict=True), ropes, strict=True):
@@ -149,5 +150,6 @@ def _add(branch: _Branch, x: torch.Tensor, shapes: _Shapes, drop_path: float) ->
         index.append((start + images[:, None] * tokens + torch.arange(tokens, device=x.device)).flatten())
         weight.append(x.new_full((len(images) * tokens, 1), all_images / len(images)))
     where = _joined(index)
-    added = branch(x[where], [(len(images), tokens) for images, (_, tokens) in zip(kept, shapes, strict=True)])
+    computed = [(len(images), tokens) for images, (_, tokens) in zip(kept, shapes, strict=True)]
+    added = branch(x.index_select(0, where), computed)
     return x.index_add(0, where, added.to(x.dtype) * _joined(weight))

@@ -65,7 +65,8 @@ def notes(comparison: Comparison) -> list[str]:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     lines.append(
         f"Trained with {_threads(comparison)} threads; written on {platform.machine()}{gpu}, "
-        f"torch {torch.__version__}, MONAI {monai.__version__}, transformers {version('transformers')}, monai_dino {monai_dino.__version__}."
+        f"torch {torch.__version__}, MONAI {monai.__version__}, transformers {version('transformers')}, "
+        f"monai_dino {monai_dino.__version__}."
     )
     return lines
 

@@ -142,8 +142,7 @@ class SslSettings:
         warmup = (0.1 if pretrained else 0.0) if warmup is None else warmup
         factor = (0.1 if pretrained else 1.0) if self.encoder_rate is None else self.encoder_rate
         least = rate if self.min_learning_rate is None else self.min_learning_rate
-        own = {"learning_rate": rate, "min_learning_rate": least, "head_warmup": warmup, "encoder_rate": factor}
-        return replace(self, **own)
+        return replace(self, learning_rate=rate, min_learning_rate=least, head_warmup=warmup, encoder_rate=factor)
 
     def summary(self, batch_size: int, steps: int) -> str:
         """What was resolved, in a line for those who start a run.

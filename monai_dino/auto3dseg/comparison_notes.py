@@ -49,7 +49,8 @@ def notes(comparison: Comparison) -> list[str]:
         if settings.postprocessing:
             lines.append(
                 "Post-processing (none, opening, closing, largest component, and what they make together) is chosen by "
-                "the Dice of the validation cases of each fold and algorithm."
+                "the Dice of the validation cases of each fold and algorithm: the simplest that lies no more than a "
+                "standard error of the difference below the best."
             )
     else:
         lines += [

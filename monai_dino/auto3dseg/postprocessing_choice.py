@@ -27,12 +27,17 @@ def choose_postprocessing(
     num_classes: int,
     candidates: Sequence[PostProcessing] = CANDIDATES,
 ) -> tuple[PostProcessing, dict[str, float]]:
-    """Chooses by the mean Dice of validation cases.
+    """Chooses by the Dice of validation cases: the simplest that is not worse than the best by more than chance.
+
+    It is the rule of one standard error (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3), the
+    error being that of the difference between the two over the same cases: a step that helps one case of few is not
+    taken for one that helps.
 
     Args:
         cases: predicted and true class numbers of each validation case, shape (X, Y, Z).
         num_classes: number of classes, the background included.
-        candidates: what is chosen from; of those that are equally good, the first.
+        candidates: what is chosen from, the simplest first; the first of those whose mean lies at most one standard
+            error of the difference below the best mean. A single case has no standard error: then the first of all.
 
     Returns:
         The chosen one, and the mean over the cases of the mean Dice over their classes for each; a class that is
@@ -49,7 +54,17 @@ def choose_postprocessing(
             values[candidate.name].append(_mean_dice(candidate(prediction), truth, num_classes))
     scores = {name: _mean(found) for name, found in values.items()}
     best = max(candidates, key=lambda c: -np.inf if np.isnan(scores[c.name]) else scores[c.name])
-    return best, scores
+    chosen = next(c for c in candidates if c is best or _as_good(values[c.name], values[best.name]))
+    return chosen, scores
+
+
+def _as_good(values: Sequence[float], best: Sequence[float]) -> bool:
+    """Whether the mean difference of the same cases is at most its standard error."""
+    behind = np.nan_to_num(best, nan=1.0) - np.nan_to_num(values, nan=1.0)  # neither there nor predicted is right
+    if len(behind) < 2:
+        return True
+    error = behind.std(ddof=1) / np.sqrt(len(behind))
+    return bool(behind.mean() <= error * (1 + 1e-9))  # equal, but for rounding, where one case alone differs
 
 
 def _mean_dice(prediction: torch.Tensor, truth: torch.Tensor, num_classes: int) -> float:

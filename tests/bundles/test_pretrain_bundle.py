@@ -43,8 +43,12 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(data: Path, stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pretrained bundle, with labelled cases whose datalist states no modality: they have that of the training."""
     bundle = copy_bundle(NAME, tmp_path_factory.mktemp("bundles") / "encoder")
-    knn = {"knn_datalist": str(stripes / "datalist.json"), "knn_dataset_dir": stripes, "knn_interval": 1}
+    labelled = json.loads((stripes / "datalist.json").read_text())
+    del labelled["modality"]
+    (stripes / "labelled.json").write_text(json.dumps(labelled))
+    knn = {"knn_datalist": str(stripes / "labelled.json"), "knn_dataset_dir": stripes, "knn_interval": 1}
     run_bundle(bundle, "train", dataset_dir=data, guided_views=1, **TRAINING, **knn)
     return bundle
 

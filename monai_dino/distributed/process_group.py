@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from typing import Literal, get_args
 
 import torch
@@ -17,6 +18,7 @@ __all__ = ["Distribution", "check_distribution", "join_process_group", "leave_pr
 Distribution = Literal["none", "ddp", "fsdp"]
 
 GRACE = 0.5
+_TIMEOUT = timedelta(hours=1)  # others wait while the first measures labelled cases; NCCL alone would give 10 minutes
 _LAUNCH = "torchrun --nproc_per_node=N -m monai.bundle run ..."
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -40,7 +42,7 @@ def join_process_group(distribution: Distribution) -> torch.device:
     """Makes this process one of those that torchrun started, of which each has a device of its own.
 
     They speak through NCCL on GPUs, where process ``LOCAL_RANK`` of a machine has the GPU of that number, and through
-    gloo on CPUs. A group that was joined before is kept.
+    gloo on CPUs. A group that was joined before is kept. What one waits for from another may take an hour.
 
     Args:
         distribution: ``none`` for a single process, which joins nothing; ``ddp`` or ``fsdp`` for several.
@@ -69,7 +71,7 @@ def join_process_group(distribution: Distribution) -> torch.device:
         )
     device = _own_device()
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     return device
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,6 @@ def test_each_process_has_the_gpu_of_its_number(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    monkeypatch.setattr(dist, "init_process_group", chosen.append)
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, timeout: chosen.extend((backend, timeout)))
     assert join_process_group("ddp") == torch.device("cuda", 1)
-    assert chosen == [torch.device("cuda", 1), "nccl"]
+    assert chosen == [torch.device("cuda", 1), "nccl", timedelta(hours=1)]

@@ -1,4 +1,4 @@
-# Each target makes the virtual environment it needs; a machine needs only Python (3.10 or newer) and make.
+# Each target makes the virtual environment it needs; a machine needs only Python (3.11 or newer) and make.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from monai_dino.auto3dseg.analysis import analyse
 from monai_dino.auto3dseg.comparison_data import (
-    check_settings,
     data_digest,
     labelled_items,
     task_of,
@@ -27,6 +26,7 @@ from monai_dino.auto3dseg.job import Job, digest
 from monai_dino.auto3dseg.running import run_jobs
 from monai_dino.auto3dseg.scores import best_members, score_ensemble, score_job, score_missing
 from monai_dino.auto3dseg.scoring import Evaluation
+from monai_dino.auto3dseg.settings_for_all import check_settings, kept_settings
 from monai_dino.auto3dseg.standings import Standing, standings
 from monai_dino.data import class_names, modality
 from monai_dino.errors import ConfigurationError, MonaiDinoError
@@ -79,6 +79,8 @@ def compare(settings: ComparisonSettings) -> Comparison:
     names = class_names(settings.datalist, settings.dataset_dir)
     contestants = find_contestants(settings.algorithms, task)
     check_settings(settings.settings, task)
+    for sentence in kept_settings(settings.settings, contestants):
+        print(sentence)
     folds = comparison_folds(items, settings.folds, settings.seed)
     output = settings.output.absolute()
     output.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,14 @@ from typing import Any
 from monai_dino.auto3dseg.contestants import Contestant, Task
 from monai_dino.auto3dseg.folds import ComparisonFold
 from monai_dino.auto3dseg.job import digest
-from monai_dino.commands.bundles import bundles_path
 from monai_dino.data import find_datalist, load_splits
 from monai_dino.data.checks import is_several
 from monai_dino.data.datalist_file import read_datalist
 from monai_dino.data.sources import file_digest, source_files
-from monai_dino.errors import ConfigurationError, DatalistError
+from monai_dino.errors import DatalistError
 from monai_dino.files import write_json
 
 __all__ = [
-    "check_settings",
     "data_digest",
     "labelled_items",
     "task_of",
@@ -82,34 +79,6 @@ def task_of(items: Sequence[Mapping[str, Any]], task: Task | None = None) -> Tas
     if task not in (None, found):
         raise DatalistError(f"task={task}: the labels of the datalist are for {found}")
     return found
-
-
-def check_settings(settings: Mapping[str, Any], task: Task) -> None:
-    """Checks that settings are those of the task's bundle.
-
-    Args:
-        settings: the settings.
-        task: the task.
-
-    Raises:
-        ConfigurationError: for a setting that the bundle does not have, or that a comparison decides itself.
-    """
-    config = json.loads((bundles_path() / f"dino_{task}" / "configs" / "train.json").read_text(encoding="utf-8"))
-    fixed = {"bundle_root", "dataset_dir", "datalist", "fold", "epochs", "max_minutes", "patience", "val_interval"}
-    fixed |= {
-        "ckpt_dir",
-        "output_dir",
-        "store_dir",
-        "weights",
-        "class_names",
-        "out_channels",
-        "seed",
-        "num_workers",
-        "samples_per_epoch",
-    }
-    known = sorted(k for k, v in config.items() if not isinstance(v, (dict, list)) and k not in fixed)
-    if unknown := sorted(set(settings) - set(known)):
-        raise ConfigurationError(f"settings: unknown {', '.join(unknown)}; expected some of {', '.join(known)}")
 
 
 def data_digest(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -13,6 +13,7 @@ import torch
 import monai_dino
 from monai_dino.auto3dseg.budget import VALIDATIONS
 from monai_dino.auto3dseg.comparison import Comparison
+from monai_dino.auto3dseg.postprocessing_choice import RULE
 
 __all__ = ["notes"]
 
@@ -49,8 +50,7 @@ def notes(comparison: Comparison) -> list[str]:
         if settings.postprocessing:
             lines.append(
                 "Post-processing (none, opening, closing, largest component, and what they make together) is chosen by "
-                "the Dice of the validation cases of each fold and algorithm: the simplest that lies no more than a "
-                "standard error of the difference below the best."
+                f"the Dice of the validation cases of each fold and algorithm: {RULE}."
             )
     else:
         lines += [

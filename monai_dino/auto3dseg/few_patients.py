@@ -14,13 +14,14 @@ from filelock import FileLock, Timeout
 
 from monai_dino.auto3dseg.class_scoring import class_probabilities
 from monai_dino.auto3dseg.comparison import analysed, comparison_jobs
-from monai_dino.auto3dseg.comparison_data import check_settings, labelled_items, task_of
+from monai_dino.auto3dseg.comparison_data import labelled_items, task_of
 from monai_dino.auto3dseg.comparison_settings import ComparisonSettings
 from monai_dino.auto3dseg.contestants import Task, find_contestants
 from monai_dino.auto3dseg.folds import ComparisonFold
 from monai_dino.auto3dseg.running import run_jobs
 from monai_dino.auto3dseg.scores import score_job, score_missing
 from monai_dino.auto3dseg.scoring import Evaluation
+from monai_dino.auto3dseg.settings_for_all import check_settings, kept_settings
 from monai_dino.data import class_names
 from monai_dino.errors import ConfigurationError, InputError
 from monai_dino.evaluation.crossed import crossed_bootstrap
@@ -71,6 +72,8 @@ def few_patients(
     task, names = task_of(items, settings.task), class_names(settings.datalist, settings.dataset_dir)
     contestants = find_contestants(settings.algorithms, task)
     check_settings(settings.settings, task)
+    for sentence in kept_settings(settings.settings, contestants):
+        print(sentence)
     drawn, left_out = _draw(items, task, names, shots, shares, draws, test_share)
     output = settings.output.absolute()
     output.mkdir(parents=True, exist_ok=True)

@@ -96,4 +96,5 @@ PEERS: tuple[Contestant, ...] = (
         network=_of_slices("resnet50", "n_input_channels", "num_classes"),
     ),
 )
-"""At the sizes of MONAI's tutorials and of the papers. None is pretrained, since their weights cannot come along."""
+"""At the sizes of MONAI's tutorials, but for the fifth stage of its 3-D U-Net, and of the papers. None is pretrained,
+since their weights cannot come along."""

@@ -13,13 +13,16 @@ import torch
 from monai_dino.errors import ConfigurationError
 from monai_dino.transforms.postprocessing import PostProcessing, Step
 
-__all__ = ["CANDIDATES", "choose_postprocessing"]
+__all__ = ["CANDIDATES", "RULE", "choose_postprocessing"]
 
 
 CANDIDATES: tuple[PostProcessing, ...] = tuple(
     PostProcessing(steps) for count in range(len(get_args(Step)) + 1) for steps in combinations(get_args(Step), count)
 )
 """Every combination of the steps, the shorter ones first."""
+
+RULE = "the simplest that lies no more than a standard error of the difference below the best"
+"""How :func:`choose_postprocessing` chooses."""
 
 
 def choose_postprocessing(

@@ -15,6 +15,7 @@ from monai_dino.auto3dseg.class_scoring import score_classification
 from monai_dino.auto3dseg.contestants import Task
 from monai_dino.auto3dseg.folds import ComparisonFold
 from monai_dino.auto3dseg.job import Job, digest
+from monai_dino.auto3dseg.postprocessing_choice import RULE
 from monai_dino.auto3dseg.predictions import read_probabilities
 from monai_dino.auto3dseg.scoring import Evaluation, Probabilities, score_segmentation
 from monai_dino.errors import MonaiDinoError
@@ -39,7 +40,7 @@ def score_job(job: Job, fold: ComparisonFold, task: Task, evaluation: Evaluation
     Returns:
         As :func:`score_segmentation` or :func:`score_classification`.
     """
-    key = digest([job.key, job.result(), asdict(evaluation)])
+    key = digest([job.key, job.result(), asdict(evaluation), RULE])
     return _kept(job.folder / _SCORES, key, lambda: _SCORE[task](_of(job), fold.validation, fold.held_out, evaluation))
 
 
@@ -94,7 +95,7 @@ def score_ensemble(
         return np.mean(found, axis=0) if found else None
 
     # With what each member predicted: trained again within the same minutes it is another network.
-    key = digest([[(job.key, job.result()) for job in jobs], asdict(evaluation)])
+    key = digest([[(job.key, job.result()) for job in jobs], asdict(evaluation), RULE])
     return _kept(folder / _SCORES, key, lambda: _SCORE[task](mean, fold.validation, fold.held_out, evaluation))
 
 

@@ -23,8 +23,7 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
     Args:
         precision: ``fp32``; ``bf16``; ``fp16``, for GPUs older than bf16; or ``auto``, which is bf16 on CUDA
-            devices and on CPUs that compute in it (about 2.5 times as fast for a ViT-S on a CPU with AVX512-BF16), else
-            fp32.
+            devices and on CPUs that compute in it, else fp32.
         device: where the network is.
 
     Returns:

@@ -48,8 +48,7 @@ class Distillation(StudentTraining):
     Public teachers come without heads. Then K fixed random directions in the teacher's standardised features take the
     place of its prototypes: the student has to match the features along all of them. Features of images for prototypes
     would have to be gathered first and kept, and a regression of the features would be a second form beside that of
-    teachers with a head; in short trials neither could be told from this. Without standardisation the targets would be
-    nearly even, and teach nothing.
+    teachers with a head. Without standardisation the targets would be nearly even, and teach nothing.
 
     Args:
         encoder: the student's encoder.

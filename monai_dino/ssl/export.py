@@ -22,7 +22,7 @@ def encoder_of_checkpoint(ckpt_dir: str | Path, which: Which = "teacher", step: 
 
     Args:
         ckpt_dir: folder of the checkpoints.
-        which: ``teacher``, the average, which is the better one (DINO, section 5.2), or ``student``.
+        which: ``teacher``, the average, the better one in long runs (DINO, section 5.2), or ``student``.
         step: the checkpoint's step; the newest whole one by default.
 
     Returns:

@@ -32,7 +32,7 @@ def view_state(seed: int) -> np.random.RandomState:
         seed: ``view_seed`` of the item.
 
     Returns:
-        A ``RandomState`` on SFC64, which is seeded ten times faster than the default.
+        A ``RandomState`` on SFC64, which is seeded faster than the default.
     """
     return np.random.RandomState(np.random.SFC64(seed))
 

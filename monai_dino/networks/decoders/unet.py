@@ -36,8 +36,9 @@ class UNetDecoder(nn.Module):
     After Baharoon et al., Towards General Purpose Vision Foundation Models for Medical Image Analysis, 2023, section
     3.3.2: the last block's map enters at the bottom and the maps of the four blocks before it are the skips; each
     stage is a transposed convolution and one 3x3 convolution with batch norm and ReLU on the concatenation. Trainable
-    size 17 M for ViT-L and 38 M for ViT-g at one class (their Table 3). Unlike the code published with the paper, the
-    last stage keeps a width of its own and the logits come from a 1x1 convolution, not through batch norm and ReLU.
+    size 17.5 M for ViT-L and 39.5 M for ViT-g at one class (17 M and 38 M in their Table 3). Unlike the code published
+    with the paper, the last stage keeps a width of its own and the logits come from a 1x1 convolution, not through
+    batch norm and ReLU.
 
     Args:
         embed_dim: width of the encoder.

@@ -22,8 +22,7 @@ def crop_resize(
     """Cuts views out of images, brings them to one size, and turns them over.
 
     Smaller views are low-passed (``antialias``), as Pillow and torchvision do, so that noise and edges do not alias.
-    One call of PyTorch's separable kernel for each view reads no pixel beyond its box; on a CPU that is faster than one
-    ``grid_sample`` of all, and than products with sparse or dense matrices.
+    One call of PyTorch's separable kernel for each view reads no pixel beyond its box.
 
     Args:
         images: images of any size, shape (C, H, W) each; floating, or of any type for ``nearest``.

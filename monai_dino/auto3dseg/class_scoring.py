@@ -32,7 +32,7 @@ def score_classification(
     Returns:
         ``validation``, the AUROC of the validation cases, or their accuracy where a class lacks among them; ``rows``,
         one a case with ``case``, ``patient``, ``predicted``, ``truth``, ``prediction``, ``correct`` (1 or 0),
-        ``p_true`` (probability of the true class) and the probability ``p_<name>`` of each.
+        ``probability_of_truth`` (of the true class) and the probability ``p_<name>`` of each.
     """
     rows = [_row(item, probabilities(str(item["case"])), evaluation.names) for item in held_out]
     selection = [_row(item, probabilities(str(item["case"])), evaluation.names) for item in validation]
@@ -72,5 +72,5 @@ def _row(item: Mapping[str, Any], found: np.ndarray | None, names: Sequence[str]
         "truth": names[truth],
         "prediction": names[best] if predicted else "",
         "correct": int(best == truth and predicted),
-        "p_true": float(found[truth]),
+        "probability_of_truth": float(found[truth]),
     } | {f"p_{name}": float(p) for name, p in zip(names, found, strict=True)}

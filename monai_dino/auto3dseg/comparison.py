@@ -157,11 +157,13 @@ def comparison_jobs(
     if weights is not None and Path(weights).exists():
         weights = str(Path(weights).absolute())
     digests = weights_digests(weights, contestants)
+    classes = class_names(settings.datalist, settings.dataset_dir)
     jobs = []
     for fold in folds:
         datalist = output / "folds" / f"fold{fold.number}.json"
         write_fold(datalist, fold, settings.datalist, settings.dataset_dir)
-        data = data_digest({"training": fold.training, "validation": fold.validation, "held out": fold.held_out})
+        parts = {"training": fold.training, "validation": fold.validation, "held out": fold.held_out}
+        data = digest([data_digest(parts), classes])
         own: dict[str, Any] = {
             "datalist": str(datalist),
             "dataset_dir": str(datalist.parent),

@@ -35,6 +35,9 @@ class ComparisonSettings:
         tolerance: of the normalised surface Dice, in mm.
         settings: settings of the bundle for every algorithm, in place of what the analysis suggests.
         num_workers: processes that load and augment.
+
+    Raises:
+        ConfigurationError: for a value that cannot work.
     """
 
     datalist: Path
@@ -58,3 +61,6 @@ class ComparisonSettings:
                 f"ensemble={self.ensemble}, tolerance={self.tolerance}: expected members of 0 or more, a tolerance "
                 f"above 0"
             )
+        for name, value in (("output", self.output), ("weights", self.weights)):
+            if "#" in str(value or ""):  # MONAI's configurations read it as a reference
+                raise ConfigurationError(f"{name}: {value} has a #, which MONAI takes for its own; name another path")

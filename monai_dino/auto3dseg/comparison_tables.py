@@ -21,7 +21,7 @@ _TITLES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "HD95", "nsd": "NSD", "
 
 def title_of(metric: str) -> str:
     """How a metric is called in headings."""
-    if metric == "p_true":
+    if metric == "probability_of_truth":
         return "probability of the true class"
     return _TITLES.get(metric, metric.replace("_", " "))
 
@@ -38,7 +38,7 @@ def groups_of(comparison: Comparison) -> list[str]:
 
 def ranked_by(comparison: Comparison) -> str:
     """What algorithms are ranked and tested by."""
-    return "dice" if comparison.task == "segmentation" else "p_true"
+    return "dice" if comparison.task == "segmentation" else "probability_of_truth"
 
 
 def result_rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 import monai_dino
 from monai_dino.auto3dseg.budget import Budget
 from monai_dino.auto3dseg.contestants import Contestant
+from monai_dino.auto3dseg.network_source import source_digests
 from monai_dino.errors import MonaiDinoError
 from monai_dino.files import read_json_object, write_json
 
@@ -56,7 +57,7 @@ class Job:
             contestant: the algorithm.
             fold: number of the fold.
             folder: its folder.
-            data: digest of the cases of the fold, their parts and their files.
+            data: digest of the cases of the fold, their parts, their files and the classes.
             weights: digest of the weights; networks other than the bundle's own do not depend on it.
             **rest: the other attributes.
 
@@ -67,6 +68,7 @@ class Job:
         settings = {k: v for k, v in rest["settings"].items() if k not in _NO_MATTER}
         matters = {
             "contestant": contestant.plain(),
+            "code": source_digests(contestant.network),
             "settings": settings,
             "volume": rest["volume"] if contestant.dims == 3 else None,
             "budget": asdict(rest["budget"]),

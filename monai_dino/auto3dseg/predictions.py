@@ -15,7 +15,7 @@ __all__ = ["read_probabilities", "write_probabilities"]
 
 
 def write_probabilities(path: Path, probabilities: np.ndarray) -> None:
-    """Writes probabilities in half precision, compressed, whole or not at all.
+    """Writes probabilities, compressed, whole or not at all: those of voxels in half precision.
 
     Args:
         path: file to write, ``.npz``; its folder is made.
@@ -26,8 +26,9 @@ def write_probabilities(path: Path, probabilities: np.ndarray) -> None:
     """
     if not np.isfinite(probabilities).all():
         raise InputError(f"{path.stem}: predicted probabilities are not finite; set precision to fp32")
+    voxels = probabilities.ndim > 1  # a case's own are few, and in half precision sure ones would be tied
     with written_whole(path) as partial:
-        np.savez_compressed(partial, probabilities=probabilities.astype(np.float16))
+        np.savez_compressed(partial, probabilities=probabilities.astype(np.float16 if voxels else np.float32))
 
 
 def read_probabilities(path: Path) -> np.ndarray:

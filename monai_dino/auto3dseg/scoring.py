@@ -11,9 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data.utils import affine_to_spacing
+from monai.transforms import Orientation
+from nibabel.orientations import aff2axcodes
 
 from monai_dino.auto3dseg.postprocessing_choice import CANDIDATES, choose_postprocessing
+from monai_dino.data.checks import check_same_grid
 from monai_dino.data.open_case import read_mask
+from monai_dino.data.reading import open_volume
+from monai_dino.data.sources import paths_of
 from monai_dino.errors import InputError
 from monai_dino.evaluation.segmentation import SURFACE_TOLERANCE, segmentation_metrics
 from monai_dino.transforms.postprocessing import PostProcessing
@@ -85,7 +90,7 @@ def score_case(
 
     Args:
         item: the item, with ``case``, ``patient`` and the mask as ``label``.
-        prediction: class numbers, shape (X, Y, Z), on the mask's own grid; ``None`` for a missing one.
+        prediction: class numbers, shape (X, Y, Z), on the image's grid; ``None`` for a missing one.
         evaluation: how to measure.
         postprocessing: what is done with the prediction before.
 
@@ -115,16 +120,21 @@ def score_case(
 
 
 def true_mask(item: Mapping[str, Any]) -> tuple[torch.Tensor, list[float]]:
-    """The mask of an item.
+    """The mask of an item, turned as its image lies on disk, where predictions lie.
 
     Args:
         item: the item.
 
     Returns:
         Class numbers, shape (X, Y, Z), and the spacing along its axes in mm.
+
+    Raises:
+        InputError: when a file cannot be read, or the mask is not on the image's grid.
     """
-    label = item["label"]
-    mask = read_mask([label] if isinstance(label, str) else label)
+    images, labels = paths_of(item["image"]), paths_of(item["label"])
+    with open_volume(images[0]) as image:
+        mask = Orientation(axcodes="".join(aff2axcodes(image.affine)), labels=None)(read_mask(labels))
+        check_same_grid(mask, image, str(labels[0]), str(images[0]))
     return mask.as_subclass(torch.Tensor)[0], affine_to_spacing(mask.affine).tolist()
 
 

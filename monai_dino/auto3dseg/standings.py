@@ -137,7 +137,7 @@ def paired_values(found: Sequence[Standing], task: Task, metric: str) -> dict[st
         there nor predicted counts as right, since another algorithm may have predicted it.
     """
     perfect = 0.0 if metric == "hd95" else 1.0
-    column = metric if task == "segmentation" else "p_true"
+    column = metric if task == "segmentation" else "probability_of_truth"
     values: dict[str, list[float]] = {}
     for standing in found:
         patients: dict[str, dict[str, list[float]]] = {}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -82,6 +83,8 @@ def _predict(job: Job, trained: Trained) -> dict[str, dict[str, Any]]:
             write_probabilities(job.folder / name, probabilities)
             predictions[case] = {"file": name, "seconds": seconds}
         except Exception as error:  # whatever a network or a file does
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # a full disk is no fault of the network: the job fails, and is done again
             traceback.print_exc()
             predictions[case] = {"error": _reason(error)}
     return predictions

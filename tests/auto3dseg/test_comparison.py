@@ -17,7 +17,12 @@ from bundle_runs import read_table
 from comparison_runs import compare
 
 from monai_dino.auto3dseg import worker
-from monai_dino.auto3dseg.comparison_data import weights_digest
+from monai_dino.auto3dseg.budget import Budget
+from monai_dino.auto3dseg.comparison import comparison_jobs
+from monai_dino.auto3dseg.comparison_data import labelled_items, weights_digest
+from monai_dino.auto3dseg.comparison_settings import ComparisonSettings
+from monai_dino.auto3dseg.contestants import find_contestants
+from monai_dino.auto3dseg.folds import comparison_folds
 from monai_dino.auto3dseg.predictions import read_probabilities
 from monai_dino.auto3dseg.scoring import Evaluation, score_case
 
@@ -71,7 +76,7 @@ def test_a_segmentation(
     fold = report["folds"][0]
     held_out = fold["held_out"][0]
     item = next(i for i in datalist if held_out in i["image"])
-    item = {"case": held_out, "patient": "p", "label": str(here / "balls" / item["label"])}
+    item = {"case": held_out, "patient": "p"} | {key: str(here / "balls" / item[key]) for key in ("image", "label")}
     predicted = read_probabilities(output / "solid" / "fold0" / "predictions" / f"{held_out}.npz")
     chosen = next(row["post-processing"] for row in report["costs"] if row["algorithm"] == "solid")
     if chosen == "none (2)":
@@ -101,6 +106,21 @@ def test_a_segmentation(
     lost = [r for r in read_table(output / "cases.csv") if (r["algorithm"], r["case"]) == ("flat", held_out)]
     assert [(r["dice"], r["predicted"]) for r in lost] == [("0.0", "False")] * 2
     assert "1 cases without a prediction count as the worst" in capsys.readouterr().out
+
+
+def test_other_classes_are_other_trainings(here: Path, tmp_path: Path) -> None:
+    """A network of other outputs, whose predictions would be read under wrong names."""
+    root = tmp_path / "balls"
+    shutil.copytree(here / "balls", root)
+    settings = ComparisonSettings(root / "datalist.json", root, tmp_path / "out", Budget(steps=1))
+    folds = comparison_folds(labelled_items(settings.datalist, root), 2, 0)
+    arguments = (settings, find_contestants(["unet2d"], "segmentation"), folds, {}, None, tmp_path / "out")
+    keys = [job.key for job in comparison_jobs(*arguments)]
+    assert [job.key for job in comparison_jobs(*arguments)] == keys
+    content = json.loads(settings.datalist.read_text())
+    content["labels"]["3"] = "another"
+    settings.datalist.write_text(json.dumps(content))
+    assert not set(keys) & {job.key for job in comparison_jobs(*arguments)}
 
 
 def lose(name: str) -> Callable[..., None]:

@@ -5,9 +5,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from synthetic import write_volume
 
 from monai_dino.auto3dseg.class_scoring import class_probabilities, score_classification
@@ -25,7 +27,8 @@ DIAGONAL = math.sqrt(8**2 + 9**2 + 10**2)
 
 
 def item(root: Path, name: str, mask: np.ndarray) -> dict[str, Any]:
-    return {"case": name, "patient": name, "image": "", "label": str(write_volume(root / f"{name}.nii.gz", mask))}
+    path = str(write_volume(root / f"{name}.nii.gz", mask))
+    return {"case": name, "patient": name, "image": path, "label": path}
 
 
 def block(k: int = 1, speck: bool = False) -> np.ndarray:
@@ -76,6 +79,27 @@ def test_another_grid_is_refused(tmp_path: Path) -> None:
         score_case(item(tmp_path, "c", block()), torch.zeros(3, 3, 3, dtype=torch.int32), EVALUATION)
 
 
+@pytest.mark.parametrize("axcodes", ["LPS", "PIR", "SAL"])
+def test_a_mask_may_lie_on_disk_in_another_orientation(tmp_path: Path, axcodes: str) -> None:
+    case = item(tmp_path, "c", block())
+    prediction = torch.from_numpy(np.roll(block(), 1, axis=0).astype(np.int32))
+    mask = nib.load(case["label"])
+    turn = ornt_transform(io_orientation(mask.affine), axcodes2ornt(axcodes))
+    nib.save(mask.as_reoriented(turn), tmp_path / "turned.nii.gz")
+    turned = case | {"label": str(tmp_path / "turned.nii.gz")}
+    assert score_case(turned, prediction, EVALUATION)[0] == pytest.approx(score_case(case, prediction, EVALUATION)[0])
+
+
+def test_a_mask_of_another_place_is_refused(tmp_path: Path) -> None:
+    case = item(tmp_path, "c", block())
+    mask = nib.load(case["label"])
+    away = mask.affine.copy()
+    away[0, 3] += 5.0
+    nib.save(nib.Nifti1Image(np.asarray(mask.dataobj), away), tmp_path / "away.nii.gz")
+    with pytest.raises(InputError, match=r"away\.nii\.gz: lies elsewhere"):
+        score_case(case | {"label": str(tmp_path / "away.nii.gz")}, None, EVALUATION)
+
+
 def test_post_processing_is_chosen_on_validation_alone(tmp_path: Path) -> None:
     """The held-out cases would be better with another one; they are not asked."""
     noisy, clean = block(speck=True), block()
@@ -85,7 +109,8 @@ def test_post_processing_is_chosen_on_validation_alone(tmp_path: Path) -> None:
     assert scores["postprocessing"] == "none"
     assert scores["validation"] == 1.0
     assert scores["rows"][0]["dice"] < 1.0
-    validation, held_out = [item(tmp_path, "v", clean)], [item(tmp_path, "t", noisy)]
+    asks["w"] = noisy
+    validation, held_out = [item(tmp_path, name, clean) for name in ("v", "w")], [item(tmp_path, "t", noisy)]
     scores = score_segmentation(lambda c: probabilities(asks[c]), validation, held_out, EVALUATION)
     assert scores["postprocessing"] == "largest"
     chosen = PostProcessing(["largest"])(torch.from_numpy(noisy.astype(np.int32)))
@@ -120,7 +145,23 @@ def test_classes() -> None:
 def test_a_class_that_is_not_predicted_is_wrong() -> None:
     cases = [{"case": "c", "patient": "c", "label": 1}]
     (row,) = score_classification(lambda c: None, cases, cases, Evaluation(("x", "y")))["rows"]
-    assert (row["correct"], row["p_true"], row["p_x"], row["predicted"], row["prediction"]) == (0, 0.0, 1.0, False, "")
+    assert (row["correct"], row["probability_of_truth"], row["p_x"]) == (0, 0.0, 1.0)
+    assert (row["predicted"], row["prediction"]) == (False, "")
+
+
+def test_a_class_may_be_called_true() -> None:
+    cases = [{"case": "c", "patient": "c", "label": 0}]
+    found = np.array([0.25, 0.75])
+    (row,) = score_classification(lambda c: found, [], cases, Evaluation(("false", "true")))["rows"]
+    assert (row["probability_of_truth"], row["p_false"], row["p_true"]) == (0.25, 0.25, 0.75)
+
+
+def test_probabilities_of_a_case_stay_apart(tmp_path: Path) -> None:
+    """In half precision both would be 1, and an AUROC could not tell them apart."""
+    for p in (0.99990, 0.99999):
+        write_probabilities(tmp_path / f"{p}.npz", np.array([1 - p, p], np.float32))
+    found = [read_probabilities(path)[1] for path in sorted(tmp_path.glob("*.npz"))]
+    assert found[0] < found[1] < 1
 
 
 def test_probabilities_come_back(tmp_path: Path) -> None:

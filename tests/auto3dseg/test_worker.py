@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from monai_dino.auto3dseg import worker
@@ -36,6 +41,21 @@ def test_the_reason_is_what_began_it() -> None:
     assert worker._reason(fail(InputError("a.nii: bad"))) == "InputError: a.nii: bad"
     assert worker._reason(fail(ValueError("sizes"))) == "ValueError: sizes"
     assert worker._reason(MemoryError()) == "MemoryError: "
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_full_disk_is_no_fault_of_the_network(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(path: Path, probabilities: np.ndarray) -> None:
+        raise OSError(number, "it went wrong")
+
+    monkeypatch.setattr(worker, "write_probabilities", write)
+    job: Any = SimpleNamespace(cases=[{"case": "c"}], folder=tmp_path)
+    trained: Any = SimpleNamespace(predict=lambda item: (np.ones(2), 0.1))
+    if number == errno.ENOSPC:
+        with pytest.raises(OSError, match="it went wrong"):
+            worker._predict(job, trained)
+    else:
+        assert "it went wrong" in worker._predict(job, trained)["c"]["error"]
 
 
 def test_peak_memory_is_that_of_this_process() -> None:

@@ -41,6 +41,12 @@ def test_each_modality_has_its_recipe(modality: str, tmp_path: Path) -> None:
         assert len(np.unique(np.asarray(picture))) > 20
 
 
+def test_a_datalist_without_cases_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "none.json").write_text(json.dumps({"modality": "MR", "training": []}))
+    assert main(["views", "--datalist", str(tmp_path / "none.json")]) == 1
+    assert "none.json: has no cases" in capsys.readouterr().err
+
+
 def test_wrong_options_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_balls(tmp_path / "data")
     common = ["views", "--datalist", str(root / "datalist.json")]

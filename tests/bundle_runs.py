@@ -120,3 +120,12 @@ def load_labels(path: Path) -> np.ndarray:
     image = nib.load(path)
     assert image.get_data_dtype() == np.uint8
     return np.asarray(image.dataobj)
+
+
+def messages_of(error: BaseException | None) -> str:
+    """What an error says, and all that it came from: MONAI wraps what is raised in errors of its own."""
+    found = []
+    while error is not None:
+        found.append(str(error))
+        error = error.__cause__ or error.__context__
+    return "\n".join(found)

@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from monai_dino.data import load_splits, modality
-    from monai_dino.errors import ConfigurationError
+    from monai_dino.errors import ConfigurationError, DatalistError
 
     if options.cases < 1:
         raise ConfigurationError(f"--cases {options.cases}: expected at least one")
@@ -52,6 +52,8 @@ def _run(options: argparse.Namespace) -> None:
     dataset_dir = options.dataset_dir or options.datalist.parent
     splits = load_splits(options.datalist, dataset_dir, fold=None)
     cases = [item for items in splits.values() for item in items]
+    if not cases:
+        raise DatalistError(f"{options.datalist}: has no cases; build one with python -m monai_dino datalist")
     count = min(options.cases, len(cases))
     chosen = [cases[int((i + 0.5) * len(cases) / count)] for i in range(count)]
     kind = modality(options.datalist, dataset_dir)

@@ -13,8 +13,7 @@ from monai_dino.data.checks import check_class
 from monai_dino.data.epoch import Epoch
 from monai_dino.data.seeded import seeded
 from monai_dino.data.slice_store import SliceStore
-from monai_dino.errors import ConfigurationError
-from monai_dino.transforms.slices import slice_indices
+from monai_dino.transforms.slices import check_num_slices, slice_indices
 
 __all__ = ["BagDataset"]
 
@@ -47,8 +46,7 @@ class BagDataset(Dataset[Any]):
         random: bool = False,
         seed: int = 0,
     ) -> None:
-        if num_slices < 1:
-            raise ConfigurationError(f"num_slices must be at least 1, got {num_slices}")
+        check_num_slices(num_slices)
         if out_channels is not None:
             for case in store.stored:
                 check_class(case.item.get("label"), out_channels, case.name)

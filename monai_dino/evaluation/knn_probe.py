@@ -112,4 +112,6 @@ class FittedKnn:
 
 
 def _last(features: Features) -> Features:
-    return replace(features, cls=features.cls[:, -1:], patches=features.patches[:, -1:], blocks=features.blocks[-1:])
+    at = int(np.argmax(features.blocks))  # in whatever order they were extracted
+    one = slice(at, at + 1)
+    return replace(features, cls=features.cls[:, one], patches=features.patches[:, one], blocks=features.blocks[one])

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 
-from monai_dino.data.checks import check_same_grid
 from monai_dino.evaluation.attention_boxes import ThresholdRule
 from monai_dino.evaluation.detection_report import (
     DETECTION_THRESHOLDS,
@@ -19,6 +18,7 @@ from monai_dino.evaluation.detection_report import (
     summarise_detection,
 )
 from monai_dino.evaluation.report import write_report
+from monai_dino.handlers.mask_on_image import check_mask_on_image
 from monai_dino.handlers.reports import _ReportHandler
 from monai_dino.visualize.attention_maps import maps_on_image
 from monai_dino.visualize.head_pca import Heat, heat_of
@@ -65,8 +65,7 @@ class DetectionReportHandler(_ReportHandler):
         label, image = output.get("label"), output["image"]
         if label is None:
             return []
-        names = [str(x.meta.get("filename_or_obj", kind)) for x, kind in ((label, "label"), (image, "image"))]
-        check_same_grid(label, image, *names)
+        check_mask_on_image(label, image)
         attention = output["pred"].as_subclass(torch.Tensor).float().cpu()[:-3]
         heat = maps_on_image(heat_of(attention, self.heat), image, self.patch_size, "nearest-exact")
         truth = label.as_subclass(torch.Tensor)[0].cpu().numpy()

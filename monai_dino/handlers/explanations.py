@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from monai_dino.data.writing import write_volume
 from monai_dino.files import written_whole
+from monai_dino.handlers.mask_on_image import check_mask_on_image
 from monai_dino.visualize.explanation_sheet import explanation_sheet
 
 __all__ = ["ExplanationWriter"]
@@ -68,6 +69,8 @@ class ExplanationWriter:
 
     def _draw(self, case: str, output: dict[str, Any]) -> None:
         image, maps, label = output["image"], output["pred"], output.get("label")
+        if label is not None:
+            check_mask_on_image(label, image)
         sheet = explanation_sheet(
             image.as_subclass(torch.Tensor)[0].cpu(),
             maps.as_subclass(torch.Tensor).cpu(),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,23 @@ __all__ = [
     "SampleSlicesD",
     "SampleSlicesDict",
     "SampleSlicesd",
+    "check_num_slices",
 ]
+
+
+def check_num_slices(num_slices: Any) -> None:
+    """Checks a number of slices.
+
+    Args:
+        num_slices: the number.
+
+    Raises:
+        ConfigurationError: when it is no whole number of at least 1.
+    """
+    if not isinstance(num_slices, Integral) or num_slices < 1:
+        raise ConfigurationError(
+            f"num_slices must be at least 1, got {num_slices}; a batch holds as many slices of each case"
+        )
 
 
 class SampleSlices(Transform):
@@ -42,8 +59,7 @@ class SampleSlices(Transform):
     backend = [TransformBackends.TORCH]
 
     def __init__(self, num_slices: int) -> None:
-        if num_slices < 1:
-            raise ConfigurationError(f"num_slices must be at least 1, got {num_slices}")
+        check_num_slices(num_slices)
         self.num_slices = num_slices
 
     def __call__(self, img: NdarrayOrTensor) -> torch.Tensor:
@@ -72,8 +88,7 @@ class RandSampleSlices(RandomizableTransform):
 
     def __init__(self, num_slices: int) -> None:
         super().__init__(prob=1.0)
-        if num_slices < 1:
-            raise ConfigurationError(f"num_slices must be at least 1, got {num_slices}")
+        check_num_slices(num_slices)
         self.num_slices = num_slices
         self.places = np.full(num_slices, 0.5)
 

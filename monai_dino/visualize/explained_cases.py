@@ -9,6 +9,7 @@ from typing import Any
 
 from monai_dino.data.datalist import load_splits, select_cases
 from monai_dino.data.discovery import find_cases
+from monai_dino.data.sources import paths_of
 
 __all__ = ["explained_cases"]
 
@@ -31,7 +32,7 @@ def explained_cases(
 
     Returns:
         Items with ``case`` and ``image``, and where a datalist is given ``patient`` and, where it names a mask,
-        ``label``. Labels that are classes are left out: they do not say where to look.
+        ``label``. Labels that are classes, one or several, are left out: they do not say where to look.
 
     Raises:
         DatalistError: when there are no such cases.
@@ -39,4 +40,4 @@ def explained_cases(
     if datalist is None:
         return find_cases(dataset_dir, channels)
     items = select_cases(load_splits(datalist, dataset_dir, fold), split)
-    return [{k: v for k, v in item.items() if k != "label" or isinstance(v, (str, list))} for item in items]
+    return [{k: v for k, v in item.items() if k != "label" or paths_of(v)} for item in items]

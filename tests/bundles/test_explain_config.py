@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from bundle_runs import copy_bundle, read_summary, read_table, run_bundle
+from bundle_runs import copy_bundle, messages_of, read_summary, read_table, run_bundle
 from bundle_texts import read_config, targets_in
 from common import TINY
 from PIL import Image
@@ -80,6 +80,21 @@ def test_of_labelled_volumes(bundle: Path, data: Path, weights: Path, tmp_path: 
     assert report["totals"]["0.3"]["fn"] == sum(int(row["fn"]) for row in rows if row["threshold"] == "0.3")
     inside = [float(row["inside"]) for row in rows if row["threshold"] == "0.3"]
     assert read_summary(tmp_path / "detection.json")["attention"]["inside"]["value"] == pytest.approx(np.mean(inside))
+
+
+def test_a_mask_of_another_grid_is_named(bundle: Path, data: Path, weights: Path, tmp_path: Path) -> None:
+    item = json.loads((data / "datalist.json").read_text())["training"][0]
+    image = nib.load(data / item["image"])
+    deeper = np.ones((*image.shape[:2], image.shape[2] + 3), np.uint8)
+    nib.save(nib.Nifti1Image(deeper, image.affine), tmp_path / "deeper.nii.gz")
+    named = {"image": str(data / item["image"]), "label": str(tmp_path / "deeper.nii.gz")}
+    write_json(
+        tmp_path / "one.json", {"labels": {"0": "background", "1": "ball"}, "modality": "MR", "testing": [named]}
+    )
+    with pytest.raises(RuntimeError) as error:
+        run(bundle, output_dir=tmp_path / "out", dataset_dir=data, datalist=str(tmp_path / "one.json"), weights=weights)
+    assert "deeper.nii.gz: its shape" in messages_of(error.value)
+    assert not list((tmp_path / "out").glob("*_explained.png"))
 
 
 def test_settings_of_the_detection(bundle: Path, data: Path, weights: Path, tmp_path: Path) -> None:

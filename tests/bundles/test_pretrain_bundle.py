@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 import torch
-from bundle_runs import bundle_arguments, clean_process, command, copy_bundle, open_bundle, read_table, run_bundle
+from bundle_runs import (
+    bundle_arguments,
+    clean_process,
+    command,
+    copy_bundle,
+    messages_of,
+    open_bundle,
+    read_table,
+    run_bundle,
+)
 from bundle_texts import documented_settings, read_config, targets_in
 from common import FIXTURES, TINY
 from monai.bundle import verify_metadata, verify_net_in_out
@@ -51,15 +60,6 @@ def trained(data: Path, stripes: Path, tmp_path_factory: pytest.TempPathFactory)
     knn = {"knn_datalist": str(stripes / "labelled.json"), "knn_dataset_dir": stripes, "knn_interval": 1}
     run_bundle(bundle, "train", dataset_dir=data, guided_views=1, **TRAINING, **knn)
     return bundle
-
-
-def messages_of(error: BaseException | None) -> str:
-    """What an error says, and all that it came from: MONAI wraps what is raised in errors of its own."""
-    found = []
-    while error is not None:
-        found.append(str(error))
-        error = error.__cause__ or error.__context__
-    return "\n".join(found)
 
 
 def test_training_leaves_what_the_readme_says(trained: Path) -> None:

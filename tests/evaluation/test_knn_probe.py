@@ -40,6 +40,19 @@ def test_settings_reach_the_vote() -> None:
     assert found.shape == (20, 4)
 
 
+def test_the_last_block_is_the_deepest_in_whatever_order() -> None:
+    features = class_features(np.arange(60) % 3, apart=0.5)
+    features = replace(
+        features,
+        cls=np.concatenate([features.cls, -features.cls[::-1]], axis=1),
+        patches=np.concatenate([features.patches] * 2, axis=1),
+        blocks=(11, 8),
+    )
+    train, test = features.take(np.arange(40)), features.take(np.arange(40, 60))
+    expected = knn_classify(test.cls[:, 0], train.cls[:, 0], train.label, 5, 3).numpy()
+    np.testing.assert_allclose(KnnProbe(5).fit(train).predict(test), expected, atol=2e-6)
+
+
 def test_several_labels() -> None:
     label = np.random.default_rng(0).integers(2, size=(40, 3))
     features = class_features(label, np.arange(40) // 2)

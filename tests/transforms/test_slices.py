@@ -172,8 +172,8 @@ def test_workers_draw_differently_and_repeatably() -> None:
     assert len(set(runs[0])) == 6
 
 
-@pytest.mark.parametrize("count", [0, -1])
-def test_what_is_refused(count: int) -> None:
+@pytest.mark.parametrize("count", [0, -1, None, 2.5])
+def test_what_is_refused(count: Any) -> None:
     for build in (SampleSlices, RandSampleSlices, lambda n: SampleSlicesd("image", n)):
         with pytest.raises(ConfigurationError, match=f"num_slices must be at least 1, got {count}"):
             build(count)

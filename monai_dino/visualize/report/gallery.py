@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -141,8 +142,11 @@ def _map(path: Path, name: str) -> Volume:
     """A map of numbers scaled to [0, 1]; three components are a colour, of others the mean is shown."""
     import nibabel as nib
 
-    opened = nib.as_closest_canonical(nib.load(path))
-    values = np.asarray(opened.dataobj, dtype=np.float32)
+    try:
+        opened = nib.as_closest_canonical(nib.load(path))
+        values = np.asarray(opened.dataobj, dtype=np.float32)
+    except (EOFError, zlib.error, nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError) as error:
+        raise ValueError(f"cannot be read, it may be truncated or damaged ({type(error).__name__})") from None
     values = values[..., 0, :] if values.ndim == 5 and values.shape[3] == 1 else values
     if values.ndim not in (3, 4):
         raise ValueError(f"has {values.ndim} axes, expected 3, or 4 with components")

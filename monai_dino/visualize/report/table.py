@@ -86,6 +86,8 @@ class Table:
 
 
 def _number_or_text(value: Any, numeric: bool) -> Any:
+    if numeric and isinstance(value, str) and value.isdecimal():
+        return Cell(value, float(value))  # as it is written: it may be a name, such as 007
     if numeric:
         return as_number(value)
     return "" if value is None else value

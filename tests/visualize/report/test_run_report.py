@@ -117,6 +117,17 @@ def test_explanations(tmp_path: Path) -> None:
     assert page.count('<figure class="viewer">') == 2
 
 
+@pytest.mark.parametrize("kept", [0, 200])
+def test_a_damaged_map_is_named_and_the_page_written(kept: int, tmp_path: Path) -> None:
+    run_dir = classification_run(tmp_path / "run")
+    explanation(run_dir)
+    damaged = next(run_dir.rglob("*_attention.nii.gz"))
+    damaged.write_bytes(damaged.read_bytes()[:kept])
+    page = report(run_dir)
+    assert "cannot be read, it may be truncated or damaged" in page
+    assert damaged.name in page
+
+
 def test_predictions_without_truth(tmp_path: Path) -> None:
     write_csv(tmp_path / "predictions.csv", [{"case": "x", "ball_mm3": 0.0}, {"case": "y", "ball_mm3": 8.0}])
     page = report(tmp_path)

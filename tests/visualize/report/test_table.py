@@ -48,6 +48,12 @@ def test_columns_of_numbers_in_a_file_are_numbers() -> None:
     assert '<th scope="col" class="num" aria-sort="none"><button type="button">dice' in made
 
 
+def test_names_of_digits_stay_as_they_are_written() -> None:
+    made = Table.of([{"case": "007", "patient": "20240131001", "steps": "1234"}]).html()
+    assert all(f">{text}</td>" in made for text in ("007", "20240131001", "1234"))
+    assert 'data-sort="7.0"' in made or 'data-sort="7"' in made
+
+
 def test_bars_share_the_scale_of_their_metric() -> None:
     summary = {
         "x": {"hd95": Estimate(10, 5, 20, 3)},

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import torch
-from monai.transforms import RandBiasField, RandGibbsNoise, RandKSpaceSpikeNoise, RandRicianNoise
+from monai.transforms import RandBiasField, RandGibbsNoise, RandRicianNoise
 from PIL import Image
 from pydicom.data import get_testdata_file
 from skimage import data
@@ -56,9 +56,9 @@ ENTRIES: dict[str, tuple[str, Any]] = {
     "RandQuantumNoise": ("ct", t.RandQuantumNoise(1.0, dose=(0.05, 0.5))),
     "RandStreaks": ("ct", t.RandStreaks(1.0, std=(10.0, 25.0))),
     "RandMotionGhosting": ("mr", t.RandMotionGhosting(1.0, amplitude=(1.5, 2.5))),
-    "RandBiasField": ("mr", PER_IMAGE(RandBiasField(prob=1.0, degree=3, coeff_range=(0.1, 0.4)))),
+    "RandBiasField": ("mr", PER_IMAGE(RandBiasField(prob=1.0, degree=3, coeff_range=(-0.4, 0.4)))),
     "RandGibbsNoise": ("mr", PER_IMAGE(RandGibbsNoise(prob=1.0, alpha=(0.8, 0.9)))),
-    "RandKSpaceSpikeNoise": ("mr", PER_IMAGE(RandKSpaceSpikeNoise(prob=1.0, intensity_range=(10.5, 11.0)))),
+    "RandKSpaceSpike": ("mr", t.RandKSpaceSpike(1.0, amplitude=(0.05, 0.15))),
     "RandRicianNoise": ("mr", PER_IMAGE(RandRicianNoise(prob=1.0, std=0.1, sample_std=True))),
     "RandSpeckle": ("us", t.RandSpeckle(1.0)),
     "RandAcousticShadow": ("us", t.RandAcousticShadow(1.0, **FAN)),

@@ -76,6 +76,10 @@ from monai_dino.transforms.intensity import (
     ScaleIntensityByModalityDict,
 )
 from monai_dino.transforms.mr import (
+    RandKSpaceSpike,
+    RandKSpaceSpikeD,
+    RandKSpaceSpiked,
+    RandKSpaceSpikeDict,
     RandMotionGhosting,
     RandMotionGhostingD,
     RandMotionGhostingd,
@@ -229,6 +233,10 @@ __all__ = [
     "RandHazeD",
     "RandHazeDict",
     "RandHazed",
+    "RandKSpaceSpike",
+    "RandKSpaceSpikeD",
+    "RandKSpaceSpikeDict",
+    "RandKSpaceSpiked",
     "RandLabelGuidedCrop",
     "RandLabelGuidedCropD",
     "RandLabelGuidedCropDict",

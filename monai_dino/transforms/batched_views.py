@@ -17,7 +17,7 @@ from monai_dino.transforms.crops.block_mask import RandBlockMaskd
 from monai_dino.transforms.crops.crop_plan import CropPlan, cut_views, joined_plans
 from monai_dino.transforms.crops.multi_crop import RandMultiCropd
 from monai_dino.transforms.each_view import DrawnStep, RandEachViewd, joined
-from monai_dino.transforms.images import as_float, require_finite
+from monai_dino.transforms.images import require_finite
 
 __all__ = ["SEED_KEY", "BatchedViews", "RandViewSeed", "view_state"]
 
@@ -159,7 +159,8 @@ class BatchedViews:
 
     def _image(self, image: Any, mode: str | None) -> torch.Tensor:
         tensor = convert_to_tensor(image, track_meta=False, device=self.device or getattr(image, "device", None))
-        tensor = tensor if mode == "nearest" else as_float(tensor)
+        # As an encoder takes them: stored HU may be float64, and a batch must not depend on which item comes first.
+        tensor = tensor if mode == "nearest" else tensor.to(torch.float32)
         require_finite(tensor, "BatchedViews")
         return torch.as_tensor(tensor)
 

@@ -45,6 +45,7 @@ class ScaleIntensityByModality(Transform):
       percentiles of their volume in ``meta``, where they are looked up. Where the two are equal, since nearly all
       voxels are, what is above becomes 1 and the rest 0; a constant volume becomes 0.
     - ``us``, ``xray``, ``rgb``: the range of the format, 0 to 255 for 8-bit data; for others, give it as ``window``.
+      Whether the data can be of 8 bits is judged by the volume, where a slice brings its percentiles.
 
     Args:
         modality: one of ``ct``, ``mr``, ``us``, ``xray``, ``rgb``.
@@ -112,7 +113,11 @@ class ScaleIntensityByModality(Transform):
             return self.window
         if self.modality == "ct":
             return SOFT_TISSUE
-        low, high = float(image.min()), float(image.max())
+        known = image.meta.get(PERCENTILES_KEY, {}) if isinstance(image, MetaTensor) else {}
+        if {"0", "100"} <= set(known):  # by the volume: a slice of it may be nearly black
+            low, high = float(min(known["0"])), float(max(known["100"]))
+        else:
+            low, high = float(image.min()), float(image.max())
         if low < 0 or high > 255 or (image.is_floating_point() and 0 < high <= 1):
             raise ConfigurationError(
                 f"window: grey values run from {low:g} to {high:g}, which is not the range of 8 bits; state the "

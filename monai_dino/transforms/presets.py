@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
-from monai.transforms import Compose, RandBiasField, RandGibbsNoise, RandKSpaceSpikeNoise, RandRicianNoise
+from monai.transforms import Compose, RandBiasField, RandGibbsNoise, RandRicianNoise
 
 from monai_dino.errors import ConfigurationError
 from monai_dino.transforms.blur import RandGaussianBlur
@@ -17,7 +17,7 @@ from monai_dino.transforms.crops.view_sets import VIEW_SETS, view_set
 from monai_dino.transforms.ct import RandCTWindow, RandQuantumNoise, RandStreaks
 from monai_dino.transforms.each_view import RandEachViewd
 from monai_dino.transforms.intensity import SOFT_TISSUE, Modality
-from monai_dino.transforms.mr import RandMotionGhosting
+from monai_dino.transforms.mr import RandKSpaceSpike, RandMotionGhosting
 from monai_dino.transforms.noise import RandAdditiveNoise
 from monai_dino.transforms.parametric import RandParametric
 from monai_dino.transforms.per_image import RandPerImage
@@ -56,7 +56,8 @@ def medical_views(
     Views are those of the recipe's paper. Grey values follow Table 3 of DINO-MX: colour jitter, grey images and
     solarisation for RGB alone; brightness and noise for medical images, with what spoils images of the modality:
 
-    - ``ct``: slices in HU. Quantum noise and streaks in HU, then a random window about the stated one.
+    - ``ct``: slices in HU. Quantum noise and streaks in HU, then a random window about the stated one. Resampled
+      bilinearly: between air and tissue the papers' bicubic kernel overshoots by some tens of HU.
     - ``mr``: slices in [0, 1]. Brightness and contrast, Rician noise, bias field, Gibbs ringing, spikes, ghosts.
     - ``us``: slices in [0, 1]. Brightness and contrast, speckle, shadow, attenuation, time gain, haze, reverberation;
       no vertical flips, which would turn depth over.
@@ -97,8 +98,7 @@ def medical_views(
     if sector_key is not None and (modality != "us" or label_key is not None):
         raise ConfigurationError("sector_key: is of ultrasound alone, and not together with a label_key")
     changes = {name: value for name, value in changes.items() if value is not None}
-    if modality == "us":
-        changes = {"flip_prob": (0.0, view_set(recipe).flip_prob[1])} | changes
+    changes = _of_modality(modality, recipe) | changes
     crop = _crop(key, recipe, label_key, sector_key, changes)
     views = crop.transform.views
     first, other, local = _BLUR[blur]
@@ -111,6 +111,13 @@ def medical_views(
     if patch_size is not None:
         steps.append(RandBlockMaskd(f"{key}_global", patch_size))
     return Compose(steps)
+
+
+def _of_modality(modality: Modality, recipe: str) -> dict[str, Any]:
+    """In what the views of a modality differ from the paper's."""
+    if modality == "ct":
+        return {"mode": "bilinear"}
+    return {"flip_prob": (0.0, view_set(recipe).flip_prob[1])} if modality == "us" else {}
 
 
 def _crop(
@@ -146,10 +153,11 @@ def _grey_values(
 
 def _mr() -> list[RandParametric]:
     return [
-        RandPerImage(RandBiasField(prob=0.2, degree=3, coeff_range=(0.0, 0.3))),
+        # Of either sign: the polynomials are all 1 in one corner, which else would always be the brightest.
+        RandPerImage(RandBiasField(prob=0.2, degree=3, coeff_range=(-0.3, 0.3))),
         RandMotionGhosting(0.1),
         RandPerImage(RandGibbsNoise(prob=0.1, alpha=(0.3, 0.7))),
-        RandPerImage(RandKSpaceSpikeNoise(prob=0.05, intensity_range=(5.5, 6.5))),
+        RandKSpaceSpike(0.05),
         RandPerImage(RandRicianNoise(prob=0.3, std=0.05, sample_std=True)),
     ]
 

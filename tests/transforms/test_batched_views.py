@@ -143,3 +143,13 @@ def test_a_step_of_a_stack_that_is_not_made_is_named(step: Any) -> None:
     make = BatchedViews(Compose([RandMultiCropd("image", **SMALL), step]))
     with pytest.raises(InputError, match=rf"{type(step).__name__} wants \['img_global'\]"):
         make([{"image": torch.rand(1, 9, 9)}])
+
+
+def test_views_are_float32_whatever_the_slices_are() -> None:
+    """Else noise would depend on the type of the batch's first item."""
+    slices = [torch.rand(1, 30, 30, generator=torch.Generator().manual_seed(k)) * 500 - 100 for k in range(2)]
+    make = BatchedViews(medical_views("ct", global_size=16, local_size=8, local_count=1))
+    plain = make([{"image": x, SEED_KEY: 3 + k} for k, x in enumerate(slices)])
+    mixed = make([{"image": x.double() if k == 0 else x, SEED_KEY: 3 + k} for k, x in enumerate(slices)])
+    assert mixed["image_global"].dtype == torch.float32
+    assert torch.equal(mixed["image_global"], plain["image_global"])

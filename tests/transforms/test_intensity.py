@@ -226,3 +226,16 @@ def test_sequences_are_scaled_by_themselves() -> None:
     scale = ScaleIntensityByModality("mr")
     torch.testing.assert_close(scale(both), torch.cat([scale(both[:1]), scale(both[1:])]))
     assert float(scale(both)[0].max()) == 1.0
+
+
+def test_a_dark_slice_is_judged_by_its_volume() -> None:
+    """Of a float volume of 8 bits a slice may be nearly black; of 12 bits one may stay below 255."""
+    scale = ScaleIntensityByModality("us")
+    dark = torch.full((1, 4, 4), 0.4)
+    with pytest.raises(ConfigurationError, match=r"grey values run from 0\.4 to 0\.4"):
+        scale(dark)
+    meta = {"intensity_percentiles": {"0": [0.0], "100": [255.0]}}
+    torch.testing.assert_close(torch.as_tensor(scale(MetaTensor(dark, meta=meta))), dark / 255)
+    meta = {"intensity_percentiles": {"0": [0.0], "100": [4095.0]}}
+    with pytest.raises(ConfigurationError, match="grey values run from 0 to 4095"):
+        scale(MetaTensor(dark * 100, meta=meta))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.transforms import RandBiasField
 
 from monai_dino.errors import ConfigurationError
 from monai_dino.transforms import (
@@ -64,6 +65,30 @@ def test_every_recipe_makes_views(modality: Any) -> None:
     assert found["image_global"].shape[-2:] == (28, 28)
     assert 0 <= found["image_local"].min() <= found["image_local"].max() <= 1
     assert found["patch_mask"].shape == (2, 16)
+
+
+def test_ct_is_resampled_without_overshoot() -> None:
+    """Between air and tissue a bicubic kernel would make rims of some tens of HU."""
+    x = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0)) * 1000 - 500
+
+    def crops(modality: Any, **options: Any) -> torch.Tensor:
+        crop = medical_views(modality, local_count=0, **options).transforms[0].set_random_state(0)
+        return torch.as_tensor(crop({"image": x})["image_global"])
+
+    assert torch.equal(crops("ct"), crops("ct", mode="bilinear"))
+    assert not torch.equal(crops("ct"), crops("ct", mode="bicubic"))
+    assert torch.equal(crops("mr"), crops("ct", mode="bicubic"))
+
+
+def test_bias_fields_have_no_corner_of_their_own() -> None:
+    steps = [s for s in medical_views("mr").transforms if isinstance(s, RandEachViewd)]
+    (field, *_) = [
+        t.transform for t in steps[0].transform.transforms if isinstance(getattr(t, "transform", None), RandBiasField)
+    ]
+    field = RandBiasField(prob=1.0, degree=field.degree, coeff_range=field.coeff_range).set_random_state(0)
+    flat = torch.full((1, 16, 16), 0.5)
+    corners = torch.stack([torch.as_tensor(field(flat))[0][[0, 0, -1, -1], [0, -1, 0, -1]] for _ in range(200)])
+    assert (corners.log().mean(dim=0) - torch.tensor(0.5).log()).abs().max() < 0.2
 
 
 def test_depth_of_ultrasound_is_never_turned_over() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed.tensor import DTensor
 
 from monai_dino.data.sources import source_files, stamp
 from monai_dino.errors import ConfigurationError
@@ -94,7 +95,8 @@ def encoder_hash(encoder: DinoEncoder) -> str:
     digest = hashlib.sha256()
     adaptation = encoder.adaptation if has_adapters(encoder) else {}
     digest.update(json.dumps([encoder.architecture, adaptation], sort_keys=True, default=str).encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
+    for name, value in sorted(encoder.state_dict().items()):
+        tensor = value.full_tensor() if isinstance(value, DTensor) else value  # of FSDP: all processes ask for it
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

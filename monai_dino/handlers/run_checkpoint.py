@@ -18,6 +18,7 @@ from ignite.engine import Engine, Events
 from monai_dino.checkpoints import Checkpoint, find_checkpoints, open_checkpoint, write_checkpoint
 from monai_dino.errors import CheckpointError, ConfigurationError
 from monai_dino.evaluation.feature_provenance import encoder_hash
+from monai_dino.networks.encoders.merging import has_adapters
 from monai_dino.ssl.training_state import prepare_state, training_tensors
 
 __all__ = ["RunCheckpointHandler"]
@@ -92,7 +93,8 @@ class RunCheckpointHandler:
         """
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._score)
+        # A k-NN that an interruption left out is caught up with when the next epoch starts, or when there is none.
+        engine.add_event_handler(Events.EPOCH_STARTED | Events.EPOCH_COMPLETED, self._score)
         engine.add_event_handler(Events.COMPLETED, self._finish)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
@@ -140,6 +142,11 @@ class RunCheckpointHandler:
         for handler, kept in zip(self.stateful, state["handlers"], strict=True):
             handler.load_state_dict(kept)
         self.best = state["best"]
+        if self.best is not None and self.best["step"] not in find_checkpoints(self.ckpt_dir):
+            _LOGGER.warning(
+                "%s: the best checkpoint, of step %d, is not there any more", self.ckpt_dir, self.best["step"]
+            )
+            self.best = None
         self.saved = checkpoint.step
 
     def _start(self, engine: Engine) -> None:
@@ -171,11 +178,12 @@ class RunCheckpointHandler:
 
     def _score(self, engine: Any) -> None:
         value = engine.state.metrics.get(self.score) if self.score else None
-        if value is not None and (self.best is None or value > self.best["score"]):
+        if value is not None and engine.state.iteration and (self.best is None or value > self.best["score"]):
             self.best = {"step": engine.state.iteration, "score": float(value)}
             self._save(engine)
 
     def _finish(self, engine: Any) -> None:
+        self._score(engine)
         if self.saved != engine.state.iteration:
             self._save(engine)
         self._restore_signal()
@@ -193,6 +201,11 @@ class RunCheckpointHandler:
         """What a run must keep to go on as if it had not been stopped."""
         network = trainer.network
         encoder = network.student.encoder
+        if has_adapters(encoder) and encoder.adaptation.get("mode") != "lora":
+            raise ConfigurationError(
+                "adaptation: the encoder's adapters are none that monai_dino.networks.adapt makes, so that no encoder "
+                "could be made of a checkpoint; merge them with save_pretrained and adapt what that wrote"
+            )
         if self._teacher is None and (frozen := getattr(network, "frozen_teacher", None)) is not None:
             self._teacher = encoder_hash(frozen.encoder)
         return {

@@ -12,7 +12,8 @@ from monai_dino.ssl.settings import SslSettings
 __all__ = ["PRESETS", "ssl_settings"]
 
 PRESETS = {
-    # Caron et al. 2021 and the defaults of main_dino.py for ViT-S: 10 and 1 of 100 epochs of warm-up and freezing.
+    # Caron et al. 2021 and the defaults of main_dino.py for ViT-S: 10 and 1 of 100 epochs of warm-up and freezing. In
+    # that code drop path rises from 0 to its value over the blocks, and gradients are clipped tensor by tensor.
     "dino": SslSettings(
         ibot_weight=0.0,
         koleo_weight=0.0,
@@ -68,7 +69,11 @@ PRESETS = {
         patch_embed_rate=1.0,
     ),
 }
-"""Name of a paper, or ``small``, -> its values."""
+"""Name of a paper, or ``small``, -> its values.
+
+LayerScale is the encoder's: from random weights it begins at 1, as transformers has it, where the code of DINOv2 and
+DINOv3 begins at 1e-5; ``layerscale_value`` in a configuration of the encoder sets it.
+"""
 
 
 def ssl_settings(preset: str = "dinov2", **changes: Any) -> SslSettings:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,58 @@ def test_the_best_stays(store: SliceStore, tmp_path: Path) -> None:
     trainer.run()
     assert find_checkpoints(tmp_path) == [10, 20]
     assert read_state(tmp_path, 20)["best"] == {"step": 10, "score": 0.7}
+
+
+class Knn:
+    """Measures at the end of every epoch, and what an interruption left out when the next starts, or at the end."""
+
+    def __init__(self, scores: dict[int, float]) -> None:
+        self.scores = scores
+
+    def attach(self, engine: Engine) -> None:
+        for event in (Events.EPOCH_STARTED, Events.EPOCH_COMPLETED, Events.COMPLETED):
+            engine.add_event_handler(event, self)
+
+    def __call__(self, engine: Engine) -> None:
+        engine.state.metrics.pop("knn", None)
+        if (score := self.scores.pop(engine.state.iteration, None)) is not None:
+            engine.state.metrics["knn"] = score
+
+
+@pytest.mark.parametrize("scores", [{5: 0.9, 10: 0.8, 15: 0.7}, {5: 0.3, 10: 0.4, 15: 0.5}])
+def test_a_score_that_an_interruption_left_out_counts(
+    scores: dict[int, float], store: SliceStore, tmp_path: Path
+) -> None:
+    """Stopped in the last step of an epoch, before it was measured; and of the last epoch likewise."""
+    found = []
+    for stops in ((), (5,), (15,)):
+        folder = tmp_path / str(len(found))
+        for stop in (*stops, None):
+            handler = RunCheckpointHandler(folder, interval=5, keep=9, score="knn")
+            trainer = tiny_trainer(store, epochs=3, handlers=lambda _, h=handler: [Knn(dict(scores)), h])
+            handler.take_up(trainer)
+            if stop is not None:
+                ending = Events.ITERATION_COMPLETED(event_filter=lambda _, step, at=stop: step == at)
+                trainer.add_event_handler(ending, lambda e: e.terminate(skip_completed=True))
+            trainer.run()
+        found.append(handler.best)
+    assert found == [found[0]] * 3
+    assert found[0] is not None
+
+
+def test_a_best_checkpoint_that_is_gone_is_forgotten(
+    store: SliceStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a newer one took its place, and was found damaged."""
+    handler = RunCheckpointHandler(tmp_path, interval=5, keep=1, score="knn")
+    tiny_trainer(store, epochs=3, handlers=lambda _: [Knn({5: 0.9, 10: 0.8}), handler]).run()
+    assert handler.best == {"step": 5, "score": 0.9}
+    shutil.rmtree(next(p for p in tmp_path.iterdir() if p.name.endswith("5") and not p.name.endswith("15")))
+    again = RunCheckpointHandler(tmp_path, score="knn")
+    with caplog.at_level("WARNING"):
+        assert again.take_up(tiny_trainer(store, epochs=4)) == 15
+    assert again.best is None
+    assert "the best checkpoint, of step 5" in caplog.text
 
 
 def test_handlers_get_their_state_back(store: SliceStore, tmp_path: Path) -> None:

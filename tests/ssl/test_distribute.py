@@ -12,6 +12,7 @@ from small_training import SAVED, Case, resume, train, trainer_of
 from two_processes import Tensors, on_two_processes
 
 from monai_dino.errors import ConfigurationError
+from monai_dino.evaluation.feature_provenance import encoder_hash
 from monai_dino.networks import DinoEncoder
 from monai_dino.ssl import distribute
 
@@ -44,6 +45,9 @@ def trainings(distribution: str, folder: Path) -> Tensors:
     for name, case in CASES.items():
         trainer = trainer_of(case, distribution)  # type: ignore[arg-type]
         made = {"features_before": features(trainer.network.average.encoder)}
+        if case.taught:  # a checkpoint names its teacher by this
+            hashed = bytes.fromhex(encoder_hash(trainer.network.frozen_teacher.encoder))
+            made["teacher"] = torch.tensor(list(hashed), dtype=torch.float64)
         made |= train(trainer, folder / f"{distribution}.{name}" if name in RESUMED else None)
         made["features_after"] = features(trainer.network.average.encoder)
         found |= {f"{name}/{key}": value for key, value in made.items()}

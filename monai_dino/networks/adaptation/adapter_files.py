@@ -11,6 +11,7 @@ from torch import nn
 
 from monai_dino.errors import ConfigurationError, WeightsError
 from monai_dino.files import read_json_object, write_json
+from monai_dino.networks.adaptation.lora import adapted_layers
 from monai_dino.networks.encoders.architectures import architecture_differences
 from monai_dino.networks.encoders.encoder import DinoEncoder
 from monai_dino.networks.encoders.merging import has_adapters
@@ -63,6 +64,7 @@ def load_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
     if (folder / _ARCHITECTURE).is_file():
         _check_architecture(encoder, folder)
     _check_tensors(encoder, folder, config)
+    adaptation = _adaptation(encoder, config)
     backbone: Any = encoder.backbone
     try:
         with quiet_transformers():
@@ -70,7 +72,20 @@ def load_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
     except Exception as error:  # peft and transformers raise many kinds here
         raise WeightsError(f"{folder}: its adapters do not fit the encoder ({error}); {_REMEDY}") from error
     encoder.frozen = False
+    encoder.adaptation = adaptation
     encoder.train(encoder.training)  # the new adapters' dropout included
+
+
+def _adaptation(encoder: DinoEncoder, config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of ``adapt`` that make such adapters; empty for adapters that it does not make."""
+    names = [name.removeprefix(_PREFIX).rsplit(".lora_", 1)[0] for name in _wanted_shapes(encoder, Path(), config)]
+    adapted = sorted(set(names))
+    targets = sorted({name.rsplit(".", 1)[-1] for name in adapted})
+    numbers = [int(name.removeprefix(f"{encoder.layout.blocks}.").split(".")[0]) for name in adapted]
+    if not adapted or sorted(adapted_layers(encoder, targets, min(numbers))) != adapted:
+        return {}
+    options = {"rank": config["r"], "alpha": config.get("lora_alpha"), "dropout": config.get("lora_dropout") or 0.0}
+    return {"mode": "lora", "freeze_blocks": min(numbers)} | options | {"targets": targets}
 
 
 def _check_architecture(encoder: DinoEncoder, folder: Path) -> None:

@@ -11,7 +11,27 @@ from torch import nn
 from monai_dino.errors import ConfigurationError
 from monai_dino.networks.encoders.encoder import DinoEncoder
 
-__all__ = ["add_adapters"]
+__all__ = ["adapted_layers", "add_adapters"]
+
+
+def adapted_layers(encoder: DinoEncoder, targets: Sequence[str], first_block: int = 0) -> list[str]:
+    """The linear layers that adapters go into.
+
+    Args:
+        encoder: an encoder without adapters.
+        targets: last names of the layers.
+        first_block: the first block that has them.
+
+    Returns:
+        Their names in ``encoder.backbone``.
+    """
+    prefix = encoder.layout.blocks
+    return [
+        f"{prefix}.{index}.{name}"
+        for index, block in enumerate(encoder.blocks)
+        for name, module in block.named_modules()
+        if index >= first_block and isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in targets
+    ]
 
 
 def add_adapters(
@@ -46,13 +66,7 @@ def add_adapters(
             f"adaptation: LoRA targets {', '.join(unknown)} match no linear layer of this encoder; "
             f"it has {', '.join(sorted(linear))}"
         )
-    prefix = encoder.layout.blocks
-    names = [
-        f"{prefix}.{index}.{name}"
-        for index, block in enumerate(encoder.blocks)
-        for name, module in block.named_modules()
-        if index >= first_block and isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in targets
-    ]
+    names = adapted_layers(encoder, targets, first_block)
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=names, bias="none")
     backbone: Any = encoder.backbone
     backbone.add_adapter(config)

@@ -112,7 +112,8 @@ def _of_block(encoder: DinoEncoder, block: Any, tokens: torch.Tensor, rope: dict
         from transformers.models.dinov3_vit.modeling_dinov3_vit import apply_rotary_pos_emb
 
         keys = apply_rotary_pos_emb(keys, keys, *rope["position_embeddings"])[1]
-    weights: torch.Tensor = (queries @ keys.transpose(-1, -2) * attention.scaling).softmax(dim=-1)
+    with torch.autocast(tokens.device.type, enabled=False):  # as the fused kernels, which keep the scores in float32
+        weights: torch.Tensor = (queries @ keys.transpose(-1, -2) * attention.scaling).softmax(dim=-1)
     return weights[..., first:]
 
 

@@ -80,7 +80,8 @@ class DinoEncoder(nn.Module):
         num_registers: number R of register tokens.
         augment_positions: whether rotary positions are rescaled at random while training, as in DINOv3 pretraining.
         frozen: whether the encoder stays in evaluation mode while the network around it trains.
-        adaptation: arguments of :func:`monai_dino.networks.adapt` as it was called last; empty before.
+        adaptation: arguments of :func:`monai_dino.networks.adapt` as it was called last, or as would make
+            the adapters that were loaded; empty before.
 
     Raises:
         ConfigurationError: for an unknown or missing architecture, or a normalisation without weights.
@@ -124,6 +125,9 @@ class DinoEncoder(nn.Module):
         self.augment_positions = False
         self.frozen = False
         self.adaptation: dict[str, Any] = {}
+        if loaded is None and config.model_type == "dinov2_with_registers":
+            # As in DINOv2's code; transformers' zeros would stay four copies of one register.
+            nn.init.normal_(self.backbone.get_parameter("embeddings.register_tokens"), std=1e-6)
         if loaded is not None:
             conv = self.layout.patch_conv
             load_backbone(self.backbone, loaded, conv, in_channels, image_mean, image_std)
@@ -229,11 +233,12 @@ class DinoEncoder(nn.Module):
         """
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ConfigurationError(f"encoder: expected images (B, {self.in_channels}, H, W), got {tuple(x.shape)}")
-        x = pad_to_multiple(x, self.patch_size)
         embeddings: Any = self.backbone.embeddings
+        # All of it, since rotary positions take the type of the images.
+        x = pad_to_multiple(x, self.patch_size).to(embeddings.cls_token.dtype)
         # In bfloat16 the folded mean, which is as large as what is left without it, would cost digits of every patch.
         with torch.autocast(x.device.type, enabled=False):
-            grid = self.layout.part(self.backbone, "patch_conv")(x.to(embeddings.cls_token.dtype))
+            grid = self.layout.part(self.backbone, "patch_conv")(x)
         patches = grid.flatten(2).transpose(1, 2)
         if patch_mask is not None:
             if patch_mask.shape != patches.shape[:2]:

@@ -85,8 +85,14 @@ class ProjectionHead(nn.Module):
         """
         x = self.mlp(x)
         eps = 1e-6 if x.dtype == torch.float16 else 1e-12
-        x = F.normalize(x.float(), dim=-1, eps=eps).to(x.dtype)
-        logits: torch.Tensor = self.last_layer(x)
+        scaled = F.normalize(x.float(), dim=-1, eps=eps)
+        if torch.is_grad_enabled():
+            logits: torch.Tensor = self.last_layer(scaled.to(x.dtype))
+            return logits
+        # A teacher's are divided by temperatures as low as 0.02: what bfloat16 rounds off would move its targets.
+        with torch.autocast(x.device.type, enabled=False):
+            dtype = self.last_layer.get_parameter("parametrizations.weight.original0").dtype
+            logits = self.last_layer(scaled.to(dtype))
         return logits
 
 

@@ -39,6 +39,21 @@ def test_adapters_alone_round_trip(tiny: dict[str, Any], tmp_path: Path) -> None
     }
 
 
+def test_loaded_adapters_say_how_to_make_them(tiny: dict[str, Any], tmp_path: Path) -> None:
+    """So that an encoder can be made of a checkpoint of their training."""
+    encoder = adapted(tiny, rank=2, alpha=6.0, freeze_blocks=1, targets=["q_proj", "o_proj"])
+    save_adapters(encoder, tmp_path)
+    plain = DinoEncoder(tiny)
+    adapt(plain, "frozen")
+    load_adapters(plain, tmp_path)
+    again = DinoEncoder(tiny)
+    adapt(again, **plain.adaptation)
+    again.load_state_dict(plain.state_dict())
+    x = torch.rand(2, 1, 28, 28)
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(x).cls, plain.eval()(x).cls)
+
+
 def test_loaded_adapters_drop_out_only_while_training(tiny: dict[str, Any], tmp_path: Path) -> None:
     save_adapters(adapted(tiny, dropout=0.5), tmp_path)
     encoder = DinoEncoder(tiny).eval()

@@ -80,6 +80,25 @@ def test_equals_eager_attention_at_any_size(family: str, size: tuple[int, int], 
         torch.testing.assert_close(registers.flatten(3), wanted[2][:, :, 1:first, first:], atol=1e-5, rtol=0)
 
 
+def test_scores_keep_their_precision_under_autocast() -> None:
+    """As the fused kernels keep them; projections and blocks are bfloat16 either way."""
+    encoder = lively("dinov2")
+    for block in encoder.blocks:  # scores of tens, whose steps in bfloat16 are tenths
+        block.attention.q_proj.weight.data *= 4
+    x = torch.rand(1, 3, 98, 126)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (found,) = cls_attention(encoder, x, [0])
+        block, (tokens, _, _) = encoder.blocks[0], encoder.embed(x)
+        normed = block.norm1(tokens)
+        q, k = (
+            p(normed).float().unflatten(-1, (-1, block.attention.head_dim)).transpose(1, 2).double()
+            for p in (block.attention.q_proj, block.attention.k_proj)
+        )
+    wanted = (q[:, :, :1] @ k.transpose(-1, -2) * block.attention.scaling).softmax(dim=-1)[:, :, 0, 1:]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.flatten(2).double(), wanted, atol=1e-6, rtol=1e-5)
+
+
 def test_adapters_change_the_attention() -> None:
     encoder = lively("dinov2")
     x = torch.rand(1, 3, 56, 56)

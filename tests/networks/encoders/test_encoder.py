@@ -150,3 +150,22 @@ def test_what_is_refused(tiny: dict[str, Any]) -> None:
         encoder.intermediate(torch.rand(1, 1, 28, 28), [4])
     with pytest.raises(ConfigurationError, match=r"expected patch_mask \(B, h \* w\) of \(1, 4\), got \(1, 1, 2, 2\)"):
         encoder(torch.rand(1, 1, 28, 28), torch.zeros(1, 1, 2, 2, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_images_of_another_type_are_taken(family: str) -> None:
+    """HU of a file with an intercept are float64; rotary positions would take over their type."""
+    encoder = DinoEncoder(TINY[family], in_channels=1).eval()
+    x = torch.rand(1, 1, 42, 56)
+    with torch.no_grad():
+        found, expected = encoder(x.double()), encoder(x)
+    assert found.cls.dtype == torch.float32
+    torch.testing.assert_close(found.patches, expected.patches)
+
+
+def test_registers_at_random_differ() -> None:
+    """Equal ones, without places, would get equal gradients and stay one."""
+    torch.manual_seed(0)
+    tokens = DinoEncoder(TINY["dinov2_with_registers"]).backbone.get_parameter("embeddings.register_tokens")[0]
+    assert (tokens[0] != tokens[1]).any()
+    assert tokens.abs().max() < 1e-5

@@ -188,3 +188,19 @@ def test_can_be_sharded(tmp_path: Path) -> None:
     for name, parameter in head.named_parameters():
         for found in (first, second):
             torch.testing.assert_close(found[name], parameter.grad, msg=f"{name}: {{}}".format)
+
+
+def test_targets_are_scored_in_float32_under_autocast() -> None:
+    """The last product, which temperatures blow up; the perceptron is bfloat16 either way."""
+    head, x = small(), torch.randn(50, 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        trained = head(x)
+        with torch.no_grad():
+            found = head(x)
+            hidden = head.mlp(x)
+    scaled = torch.nn.functional.normalize(hidden.float(), dim=-1)
+    with torch.no_grad():
+        expected = scaled @ head.last_layer.weight.T
+    assert trained.dtype == torch.bfloat16
+    assert trained.requires_grad
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)

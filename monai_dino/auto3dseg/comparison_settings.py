@@ -13,7 +13,7 @@ from monai_dino.auto3dseg.contestants import Task
 from monai_dino.errors import ConfigurationError
 from monai_dino.evaluation.segmentation import SURFACE_TOLERANCE
 
-__all__ = ["ComparisonSettings"]
+__all__ = ["ComparisonSettings", "check_path"]
 
 
 @dataclass(frozen=True)
@@ -62,5 +62,18 @@ class ComparisonSettings:
                 f"above 0"
             )
         for name, value in (("output", self.output), ("weights", self.weights)):
-            if "#" in str(value or ""):  # MONAI's configurations read it as a reference
-                raise ConfigurationError(f"{name}: {value} has a #, which MONAI takes for its own; name another path")
+            check_path(name, value)
+
+
+def check_path(name: str, value: str | Path | None) -> None:
+    """Checks that MONAI's configurations can hold a path.
+
+    Args:
+        name: what an error calls it.
+        value: the path, or a name that is none.
+
+    Raises:
+        ConfigurationError: for a # in it, or in the folder that it is relative to, which MONAI reads as a reference.
+    """
+    if value is not None and "#" in (path := str(Path(value).absolute())):
+        raise ConfigurationError(f"{name}: {path} has a #, which MONAI takes for its own; use another path")

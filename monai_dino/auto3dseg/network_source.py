@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The code that an algorithm's network is made by, where it is the user's own."""
+"""The code that makes an algorithm's network, where it is the user's own."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,20 +19,25 @@ _VERSIONED = ("monai", "monai_dino", "torch")  # whose code changes with their v
 def source_digests(network: Mapping[str, Any] | None) -> dict[str, str]:
     """Digests of the modules that a network's configuration names, so that a change of their code is noticed.
 
-    What these modules import is not looked at.
+    Of a package all its modules count; what a module imports from elsewhere is not looked at.
 
     Args:
         network: configuration as MONAI writes it; ``None`` for none.
 
     Returns:
-        Name of the module -> SHA-256 of its file; without those of MONAI, PyTorch and this package, and those that
+        Name of the module -> SHA-256 of its files; without those of MONAI, PyTorch and this package, and those that
         cannot be found, which is for the training to say.
     """
     found = {}
     for target in _targets(network):
-        module, dot, _ = target.rpartition(".")
-        if dot and module.partition(".")[0] not in _VERSIONED and (path := _file_of(module)) is not None:
-            found[module] = file_digest(path)
+        module = target.rpartition(".")[0]
+        if module.partition(".")[0] in _VERSIONED:
+            continue
+        while module:
+            if files := _files_of(module):
+                found[module] = hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()
+                break
+            module = module.rpartition(".")[0]  # of a method, the class is no module
     return dict(sorted(found.items()))
 
 
@@ -46,9 +52,13 @@ def _targets(value: Any) -> Iterator[str]:
             yield from _targets(part)
 
 
-def _file_of(module: str) -> Path | None:
+def _files_of(module: str) -> list[Path]:
     try:
         spec = find_spec(module)
-    except (ImportError, ValueError):  # of a class within a class, the parent is no module
-        return None
-    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+    except Exception:  # whatever the import of a parent does; the training will say it
+        return []
+    if spec is None:
+        return []
+    if spec.submodule_search_locations:
+        return sorted(path for folder in spec.submodule_search_locations for path in Path(folder).rglob("*.py"))
+    return [Path(spec.origin)] if spec.has_location and spec.origin else []

@@ -40,7 +40,8 @@ def choose_postprocessing(
         cases: predicted and true class numbers of each validation case, shape (X, Y, Z).
         num_classes: number of classes, the background included.
         candidates: what is chosen from, the simplest first; the first of those whose mean lies at most one standard
-            error of the difference below the best mean. A single case has no standard error: then the first of all.
+            error of the difference below the best mean, for which a case without a class that is there or predicted
+            counts as right. A single case has no standard error: then the first of all.
 
     Returns:
         The chosen one, and the mean over the cases of the mean Dice over their classes for each; a class that is
@@ -56,14 +57,15 @@ def choose_postprocessing(
         for candidate in candidates:
             values[candidate.name].append(_mean_dice(candidate(prediction), truth, num_classes))
     scores = {name: _mean(found) for name, found in values.items()}
-    best = max(candidates, key=lambda c: -np.inf if np.isnan(scores[c.name]) else scores[c.name])
-    chosen = next(c for c in candidates if c is best or _as_good(values[c.name], values[best.name]))
+    counted = {name: np.nan_to_num(found, nan=1.0) for name, found in values.items()}
+    best = max(candidates, key=lambda c: counted[c.name].sum())
+    chosen = next(c for c in candidates if c is best or _as_good(counted[c.name], counted[best.name]))
     return chosen, scores
 
 
-def _as_good(values: Sequence[float], best: Sequence[float]) -> bool:
+def _as_good(values: np.ndarray, best: np.ndarray) -> bool:
     """Whether the mean difference of the same cases is at most its standard error."""
-    behind = np.nan_to_num(best, nan=1.0) - np.nan_to_num(values, nan=1.0)  # neither there nor predicted is right
+    behind = best - values
     if len(behind) < 2:
         return True
     error = behind.std(ddof=1) / np.sqrt(len(behind))

@@ -6,7 +6,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -132,10 +134,21 @@ def true_mask(item: Mapping[str, Any]) -> tuple[torch.Tensor, list[float]]:
         InputError: when a file cannot be read, or the mask is not on the image's grid.
     """
     images, labels = paths_of(item["image"]), paths_of(item["label"])
-    with open_volume(images[0]) as image:
-        mask = Orientation(axcodes="".join(aff2axcodes(image.affine)), labels=None)(read_mask(labels))
-        check_same_grid(mask, image, str(labels[0]), str(images[0]))
+    grid = _grid_of(images[0])
+    mask = Orientation(axcodes="".join(aff2axcodes(grid.affine)), labels=None)(read_mask(labels))
+    check_same_grid(mask, grid, str(labels[0]), str(images[0]))
     return mask.as_subclass(torch.Tensor)[0], affine_to_spacing(mask.affine).tolist()
+
+
+class _ImageGrid(NamedTuple):
+    shape: tuple[int, ...]
+    affine: np.ndarray
+
+
+@cache  # each case is measured for each algorithm, and to open a compressed volume is to unpack it
+def _grid_of(path: Path) -> _ImageGrid:
+    with open_volume(path) as image:
+        return _ImageGrid(tuple(image.shape), np.asarray(image.affine))
 
 
 def _labels(probabilities: Probabilities, item: Mapping[str, Any]) -> torch.Tensor:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _predict(job: Job, trained: Trained) -> dict[str, dict[str, Any]]:
             write_probabilities(job.folder / name, probabilities)
             predictions[case] = {"file": name, "seconds": seconds}
         except Exception as error:  # whatever a network or a file does
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if any(isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT) for e in _chain(error)):
                 raise  # a full disk is no fault of the network: the job fails, and is done again
             traceback.print_exc()
             predictions[case] = {"error": _reason(error)}
@@ -100,11 +101,19 @@ def _peak_memory() -> float | None:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
 def _reason(error: BaseException) -> str:
     """The error that began it, or the first of this package: MONAI wraps each in others."""
-    found = error
-    while not isinstance(found, MonaiDinoError) and (cause := found.__cause__ or found.__context__) is not None:
-        found = cause
+    for found in _chain(error):
+        if isinstance(found, MonaiDinoError):
+            break
     return f"{type(found).__name__}: {found}"
 
 

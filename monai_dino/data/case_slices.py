@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from monai_dino.data.checks import check_label, is_several
 from monai_dino.data.datalist import load_splits, select_cases
 from monai_dino.data.slice_store import SliceStore
 from monai_dino.data.stored_case import StoredCase
-from monai_dino.errors import ConfigurationError, InputError
+from monai_dino.errors import ConfigurationError, DatalistError, InputError
 from monai_dino.transforms.intensity import Modality, ScaleIntensityByModalityd
 from monai_dino.transforms.plane import Plane
 from monai_dino.transforms.slices import slice_indices
 
 __all__ = ["CaseSlices", "labelled_slices"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class CaseSlices(Dataset[Any]):
@@ -146,7 +149,8 @@ def labelled_slices(
         fold: fold of the validation cases; ``None`` counts all of ``training`` as training cases.
         image_size: side in pixels of the square that slices are resized to.
         slices_per_case: the most slices of a case; ``None`` takes all.
-        modality: ``ct``, ``mr``, ``us``, ``xray`` or ``rgb``; ``None`` takes the one that the datalist states.
+        modality: ``ct``, ``mr``, ``us``, ``xray`` or ``rgb``, with a warning where the datalist states another;
+            ``None`` takes that.
         window: see :class:`monai_dino.transforms.ScaleIntensityByModality`.
         plane: plane of the slices.
         fill: value that voxels which are not finite get; ``None`` refuses them.
@@ -162,7 +166,7 @@ def labelled_slices(
         InputError: when a case cannot be stored, or its label is neither a class nor several labels.
     """
     names = datalist_file.class_names(datalist, dataset_dir)
-    kind: Any = modality or datalist_file.modality(datalist, dataset_dir)
+    kind: Any = _modality(modality, datalist, dataset_dir)
     cases = select_cases(load_splits(datalist, dataset_dir, fold), part)
     _check_labels([(item["case"], item.get("label")) for item in cases], len(names))
     store = SliceStore(cases, store_dir, plane, in_channels, modality=kind, fill=fill, num_workers=num_workers)
@@ -173,3 +177,15 @@ def labelled_slices(
         ]
     )
     return CaseSlices(store, slices_per_case, transform, names, neighbours)
+
+
+def _modality(given: Modality | None, datalist: str | Path, dataset_dir: str | Path) -> str:
+    if given is None:
+        return datalist_file.modality(datalist, dataset_dir)
+    try:
+        stated = datalist_file.modality(datalist, dataset_dir)
+    except DatalistError:  # it states none
+        return given
+    if stated != given:
+        _LOGGER.warning("modality: %s states %s, but its intensities are scaled as %s", datalist, stated, given)
+    return given

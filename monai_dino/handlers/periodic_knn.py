@@ -106,11 +106,15 @@ class PeriodicKnnHandler:
         # Not when the engine starts, since only then others may load the checkpoint that it goes on from.
         if self._last is not None:
             return
-        step, last = engine.state.iteration, -1
+        step, last = engine.state.iteration, [-1.0] * (1 + len(_METRICS))
         if _is_first():
             self._table = TrainingTable(self.path, step or -1)  # a new run begins a new table
-            last = max((int(row["step"]) for row in read_training_table(self.path)), default=-1)
-        self._last = int(_of_first([last], _encoder(engine))[0])
+            rows = [[float(row[name]) for name in ("step", *_METRICS)] for row in read_training_table(self.path)]
+            last = max(rows, default=last)
+        found, *values = _of_first(last, _encoder(engine))
+        self._last = int(found)
+        if self._last == step:  # measured, but perhaps nobody had looked at it when the run was stopped
+            engine.state.metrics.update(zip(_METRICS, values, strict=True))
         # A run may have been stopped between the last step of an epoch and its k-NN.
         epochs, within = divmod(step, engine.state.epoch_length or 1)
         if not within and (not epochs or self._is_due(engine, epochs)):

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 
 from monai_dino.checkpoints import Checkpoint, find_checkpoints, open_checkpoint, write_checkpoint
+from monai_dino.checkpoints.processes import Processes
 from monai_dino.errors import CheckpointError, ConfigurationError
 from monai_dino.evaluation.feature_provenance import encoder_hash
 from monai_dino.networks.encoders.merging import has_adapters
@@ -142,15 +143,15 @@ class RunCheckpointHandler:
         for handler, kept in zip(self.stateful, state["handlers"], strict=True):
             handler.load_state_dict(kept)
         self.best = state["best"]
-        if self.best is not None and self.best["step"] not in find_checkpoints(self.ckpt_dir):
-            _LOGGER.warning(
-                "%s: the best checkpoint, of step %d, is not there any more", self.ckpt_dir, self.best["step"]
-            )
+        there = Processes().first(lambda: find_checkpoints(self.ckpt_dir))
+        if self.best is not None and self.best["step"] not in there:
+            _LOGGER.warning("%s: the best checkpoint, of step %d, is gone", self.ckpt_dir, self.best["step"])
             self.best = None
         self.saved = checkpoint.step
 
     def _start(self, engine: Engine) -> None:
         self._stopping = False
+        self._run_values(engine)  # what cannot be saved is to be known before the first step
         try:
             self._previous = signal.signal(signal.SIGTERM, self._stop)
         except ValueError:  # not in the main thread, where no signal comes
@@ -241,6 +242,8 @@ def _refuse_changes(saved: Mapping[str, Any], present: Mapping[str, Any], folder
     """Refuses to go on as another network, also where its tensors have the same shapes."""
     present = json.loads(json.dumps(present))
     for key, setting in _FIXED.items():
+        if key == "adaptation" and not saved.get(key):
+            continue  # adapters that were loaded were not always written down; their tensors have to fit anyway
         if key in saved and saved[key] != present.get(key):
             raise CheckpointError(
                 f"{folder}: was made with {key} {saved[key]}, but {setting} now makes it {present.get(key)}; set it "

@@ -155,8 +155,9 @@ class Distillation(StudentTraining):
 
     def _along_directions(self, features: torch.Tensor) -> torch.Tensor:
         # Rows of one length, so that the targets of all images are alike in their sharpness.
-        scale = _LOGIT_SPREAD * math.sqrt(features.shape[1])
-        return scale * F.normalize(features, dim=1) @ self.frozen_teacher.directions.T
+        scale, directions = _LOGIT_SPREAD * math.sqrt(features.shape[1]), self.frozen_teacher.directions
+        with torch.autocast(features.device.type, enabled=False):  # a low temperature would blow up what it rounds off
+            return scale * F.normalize(features.to(directions.dtype), dim=1) @ directions.T
 
 
 def _defaults(preset: str, given: Mapping[str, Any], with_head: bool) -> dict[str, Any]:

@@ -60,9 +60,10 @@ class BatchedViews:
     """Makes the views of a batch as its transforms would make them item by item, but with each step for all of them.
 
     All draws for an item are made by one :func:`view_state` of its ``view_seed``, in the order of the transforms, and
-    the arithmetic is theirs: the views are equal to those of the transforms when they share that state. Only block
-    masks are drawn for the whole batch, since their ratios are spread over it. Use it as the ``collate_fn`` of a
-    loader, in whose workers it then runs, or on the items of a batch (``collate_fn=list``) on the accelerator.
+    the arithmetic is theirs: the views, always float32, are equal to those of the transforms of a float32 slice when
+    they share that state. Only block masks are drawn for the whole batch, since their ratios are spread over it. Use it
+    as the ``collate_fn`` of a loader, in whose workers it then runs, or on the items of a batch (``collate_fn=list``)
+    on the accelerator.
 
     Args:
         transforms: a ``Compose`` of one multi-crop (:class:`RandMultiCropd`, :class:`RandLabelGuidedCropd`), then

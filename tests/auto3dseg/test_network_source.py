@@ -29,6 +29,30 @@ def test_a_change_of_ones_own_network_is_another_job(tmp_path: Path, monkeypatch
     assert key(network) != before
 
 
+def test_of_a_package_every_module_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = tmp_path / "my_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("from my_package.deep import Net")
+    (package / "deep.py").write_text("class Net: pass")
+    network: dict[str, object] = {"_target_": "my_package.Net"}
+    before = key(network)
+    (package / "deep.py").write_text("class Net: changed = True")
+    assert key(network) != before
+
+
+def test_the_class_of_a_method_is_no_module_and_a_broken_parent_no_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my_builder.py").write_text("class Net: pass")
+    assert list(source_digests({"_target_": "my_builder.Net.build"})) == ["my_builder"]
+    (tmp_path / "my_broken").mkdir()
+    (tmp_path / "my_broken" / "__init__.py").write_text("1 / 0")
+    (tmp_path / "my_broken" / "nets.py").write_text("class Net: pass")
+    assert list(source_digests({"_target_": "my_broken.nets.Net"})) == ["my_broken"]
+
+
 def test_what_has_a_version_or_is_not_there_has_no_digest() -> None:
     for target in ("monai.networks.nets.UNet", "torch.nn.Identity", "not_there.Net", "not_there.deep.Net", "Net"):
         assert source_digests({"_target_": target}) == {}

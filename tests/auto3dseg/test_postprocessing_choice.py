@@ -18,7 +18,7 @@ def test_the_choice_is_by_dice() -> None:
     n = int((truth == 1).sum())
     assert scores["none"] == pytest.approx(2 * n / (2 * n + 1))
     assert scores["largest"] == 1.0
-    assert choose_postprocessing([(truth, truth)], 2)[0].name == "none"
+    assert choose_postprocessing([(truth, truth)] * 2, 2)[0].name == "none"
     two = box_labels((BLOCK, 1), (SPECK, 1))  # the speck belongs there
     assert choose_postprocessing([(two, two)] * 2, 2)[0].name == "none"
 
@@ -31,6 +31,16 @@ def test_a_gain_within_its_standard_error_is_none(helped: int, same: int, expect
     chosen, scores = choose_postprocessing([(noisy, truth)] * helped + [(truth, truth)] * same, 2, candidates)
     assert scores["largest"] == 1.0 > scores["none"]
     assert chosen.name == expected
+
+
+def test_what_finds_nothing_where_nothing_is_counts_as_right() -> None:
+    """Taking a false finding away leaves that case without a Dice, and is a gain all the same."""
+    empty, speck = box_labels(), box_labels((SPECK, 1))
+    candidates = [PostProcessing(()), PostProcessing(("opening",))]
+    chosen, scores = choose_postprocessing([(speck, empty)] * 3, 2, candidates)
+    assert scores["none"] == 0.0
+    assert np.isnan(scores["opening"])
+    assert chosen.name == "opening"
 
 
 def test_the_choice_without_anything_to_measure() -> None:

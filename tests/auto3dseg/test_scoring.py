@@ -104,12 +104,12 @@ def test_post_processing_is_chosen_on_validation_alone(tmp_path: Path) -> None:
     """The held-out cases would be better with another one; they are not asked."""
     noisy, clean = block(speck=True), block()
     asks = {"v": noisy, "t": noisy}
-    validation, held_out = [item(tmp_path, "v", noisy)], [item(tmp_path, "t", clean)]
+    asks["w"] = noisy
+    validation, held_out = [item(tmp_path, name, noisy) for name in ("v", "w")], [item(tmp_path, "t", clean)]
     scores = score_segmentation(lambda c: probabilities(asks[c]), validation, held_out, EVALUATION)
     assert scores["postprocessing"] == "none"
     assert scores["validation"] == 1.0
     assert scores["rows"][0]["dice"] < 1.0
-    asks["w"] = noisy
     validation, held_out = [item(tmp_path, name, clean) for name in ("v", "w")], [item(tmp_path, "t", noisy)]
     scores = score_segmentation(lambda c: probabilities(asks[c]), validation, held_out, EVALUATION)
     assert scores["postprocessing"] == "largest"

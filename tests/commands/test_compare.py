@@ -33,8 +33,8 @@ def test_one_budget_is_needed(budget: list[str], capsys: pytest.CaptureFixture[s
         (["--task", "classification"], "are for segmentation"),
         (["--tolerance", "0"], "a tolerance above 0"),
         (["--folds", "9"], "too few for 9 folds"),
-        (["--output", "results #2"], "output: results #2 has a #"),
-        (["--weights", "a#b"], "weights: a#b has a #"),
+        (["--output", "results #2"], "results #2 has a #"),
+        (["--weights", "a#b"], "a#b has a #"),
     ],
 )
 def test_what_cannot_be_compared(

@@ -37,6 +37,15 @@ def test_takes_all_slices_of_shallow_cases_and_pictures_once(volumes: Path, tmp_
     assert len(labelled_slices("datalist.json", pictures, tmp_path / "b", modality="us")) == 8
 
 
+def test_another_modality_than_is_stated_is_said(
+    volumes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labelled_slices("datalist.json", volumes, tmp_path, "testing", modality="mr")
+    assert "modality" not in caplog.text
+    labelled_slices("datalist.json", volumes, tmp_path, "testing", modality="ct")
+    assert "datalist.json states mr, but its intensities are scaled as ct" in caplog.text
+
+
 def test_is_what_the_store_holds(tmp_path: Path) -> None:
     volume = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
     image = write_volume(tmp_path / "a.nii.gz", volume)

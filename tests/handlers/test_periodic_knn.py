@@ -151,6 +151,22 @@ def test_a_run_that_is_taken_up_again_has_no_step_twice(folder: Path, tmp_path: 
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
 
 
+def test_what_was_measured_before_an_interruption_is_known_again(folder: Path, tmp_path: Path) -> None:
+    """The row may be written, and the run stopped before another handler looked at it."""
+    checkpoints = RunCheckpointHandler(tmp_path / "models", interval=5, score=NAMES[0])
+    training(folder, knn(folder, tmp_path), checkpoints, epochs=1).run()
+    content = rows(tmp_path)
+    again = RunCheckpointHandler(tmp_path / "models", interval=5, score=NAMES[0])
+    trainer = training(folder, knn(folder, tmp_path), again, epochs=2)
+    again.take_up(trainer)
+    again.best = None
+    seen: list[dict[str, float]] = []
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda e: seen.append(dict(e.state.metrics)))
+    trainer.run()
+    assert [seen[0][name] for name in NAMES] == [float(content[1][name]) for name in NAMES]
+    assert rows(tmp_path)[:2] == content
+
+
 def test_a_new_run_begins_a_new_table(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "knn.csv").write_text("step,epoch,knn_balanced_accuracy,knn_accuracy\r\n0,0,0.99,0.99\r\n7,1,1,1\r\n")
     training(folder, knn(folder, tmp_path), epochs=1).run()

@@ -163,6 +163,15 @@ def test_changed_settings_are_named(store: SliceStore, tmp_path: Path, caplog: p
     assert "steps was 5, is 15" in caplog.text
 
 
+def test_adapters_that_no_export_could_make_are_refused_at_once(store: SliceStore, tmp_path: Path) -> None:
+    handler = RunCheckpointHandler(tmp_path)
+    trainer = tiny_trainer(store, adaptation={"mode": "lora", "rank": 2}, handlers=lambda _: [handler])
+    trainer.network.student.encoder.adaptation = {}
+    with pytest.raises(ConfigurationError, match="adapters are none that"):
+        trainer.run()
+    assert trainer.state.iteration == 0
+
+
 def test_without_resume_the_folder_must_be_free(store: SliceStore, tmp_path: Path) -> None:
     handler = RunCheckpointHandler(tmp_path, resume=False)
     assert handler.take_up(tiny_trainer(store)) == 0

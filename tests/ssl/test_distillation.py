@@ -254,6 +254,15 @@ def test_what_cannot_work_is_refused() -> None:
         distillation(student=frozen)
 
 
+def test_targets_of_directions_are_scored_in_float32_under_autocast() -> None:
+    network = distillation()
+    features = torch.randn(5, network.frozen_teacher.directions.shape[1])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = network._along_directions(features)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, network._along_directions(features))
+
+
 def test_directions_are_the_same_in_every_run() -> None:
     torch.manual_seed(1)
     one = FrozenTeacher(tiny_encoder(), 8)

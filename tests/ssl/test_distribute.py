@@ -27,7 +27,7 @@ CASES = {
     "parts": Case({"mode": "lora", "rank": 2, "freeze_blocks": 1}, {"head_warmup": 0.25}, parts=2),
     "taught": Case(settings={"head_warmup": 0.25}, taught=True),
 }
-RESUMED = ("gram", "lora")
+RESUMED = ("gram", "lora", "taught")
 HALF = {"bf16": ("bf16", 1.0), "fp16": ("fp16", 1.0), "overflow": ("fp16", 2.0**24)}  # precision, scale of the loss
 DISTRIBUTIONS = ("ddp", "fsdp")
 TOLERANCE = 1e-5
@@ -45,10 +45,10 @@ def trainings(distribution: str, folder: Path) -> Tensors:
     for name, case in CASES.items():
         trainer = trainer_of(case, distribution)  # type: ignore[arg-type]
         made = {"features_before": features(trainer.network.average.encoder)}
+        made |= train(trainer, folder / f"{distribution}.{name}" if name in RESUMED else None)
         if case.taught:  # a checkpoint names its teacher by this
             hashed = bytes.fromhex(encoder_hash(trainer.network.frozen_teacher.encoder))
-            made["teacher"] = torch.tensor(list(hashed), dtype=torch.float64)
-        made |= train(trainer, folder / f"{distribution}.{name}" if name in RESUMED else None)
+            made["features_teacher"] = torch.tensor(list(hashed), dtype=torch.float64)
         made["features_after"] = features(trainer.network.average.encoder)
         found |= {f"{name}/{key}": value for key, value in made.items()}
     return found

@@ -78,6 +78,8 @@ def load_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
 
 def _adaptation(encoder: DinoEncoder, config: dict[str, Any]) -> dict[str, Any]:
     """The arguments of ``adapt`` that make such adapters; empty for adapters that it does not make."""
+    if any(config.get(option) for option in ("use_rslora", "use_dora", "alpha_pattern", "rank_pattern")):
+        return {}
     names = [name.removeprefix(_PREFIX).rsplit(".lora_", 1)[0] for name in _wanted_shapes(encoder, Path(), config)]
     adapted = sorted(set(names))
     targets = sorted({name.rsplit(".", 1)[-1] for name in adapted})

@@ -54,6 +54,15 @@ def test_loaded_adapters_say_how_to_make_them(tiny: dict[str, Any], tmp_path: Pa
         torch.testing.assert_close(again.eval()(x).cls, plain.eval()(x).cls)
 
 
+def test_adapters_of_another_scale_are_not_taken_for_ours(tiny: dict[str, Any], tmp_path: Path) -> None:
+    save_adapters(adapted(tiny, rank=2), tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"use_rslora": True}))
+    plain = DinoEncoder(tiny)
+    load_adapters(plain, tmp_path)
+    assert plain.adaptation == {}
+
+
 def test_loaded_adapters_drop_out_only_while_training(tiny: dict[str, Any], tmp_path: Path) -> None:
     save_adapters(adapted(tiny, dropout=0.5), tmp_path)
     encoder = DinoEncoder(tiny).eval()

@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from monai_dino.data.check_case import CaseReport, check_case
-    from monai_dino.data.check_dataset import changed_files, dataset_findings, summary
+    from monai_dino.data.check_dataset import changed_files, dataset_findings, fold_findings, summary
     from monai_dino.data.check_report import as_json, as_text
     from monai_dino.data.datalist import load_splits
     from monai_dino.data.datalist_file import find_datalist
@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
     for report in reports:
         report.digests = {_relative(path, dataset_dir): digest for path, digest in report.digests.items()}
         findings += [replace(f, what=f.what.replace(f"{dataset_dir}{os.sep}", "")) for f in report.findings]
-    findings += dataset_findings(reports, names, modality)
+    findings += fold_findings(splits.get("training", [])) + dataset_findings(reports, names, modality)
     findings += [] if earlier is None else changed_files(reports, earlier)
     facts = summary(reports, names)
     path = find_datalist(options.datalist, dataset_dir)

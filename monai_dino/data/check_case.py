@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -47,6 +49,7 @@ class CaseReport:
         percentiles: percent -> intensity in each channel.
         volumes: class -> millilitres of its voxels in the mask, the background left out; empty without a mask.
         label: class of the case, or several labels, where it is no mask.
+        content: SHA-256 by which copies of an image are found.
     """
 
     case: str
@@ -60,6 +63,7 @@ class CaseReport:
     percentiles: dict[str, list[float]] | None = None
     volumes: dict[int, float] = field(default_factory=dict)
     label: Any = None
+    content: str = ""
 
 
 def check_case(
@@ -87,6 +91,7 @@ def check_case(
     try:
         files = source_files(item)
         report.digests = {str(file): file_digest(file) for file in files}
+        report.content = _content(report.digests, source_files({"image": item["image"]}))
         with open_case(item, in_channels, fill=fill) as case:
             _look_at_image(report, case.image, modality)
             try:
@@ -100,6 +105,12 @@ def check_case(
         reason = f"{error.filename or item['image']}: {error.strerror or error}"
         report.findings.append(Finding(report.case, "error", "missing", reason, "restore the file, or take it out"))
     return report
+
+
+def _content(digests: Mapping[str, str], files: Sequence[Path]) -> str:
+    """A digest of an image's voxels; a MetaImage header names its file of voxels, and so differs between copies."""
+    voxels = [file for file in files if file.suffix.lower() != ".mhd"]
+    return hashlib.sha256("".join(digests[str(file)] for file in voxels or files).encode()).hexdigest()
 
 
 def _look_at_image(report: CaseReport, image: OpenVolume, modality: str | None) -> None:

@@ -13,7 +13,7 @@ from monai_dino.data.check_case import CaseReport
 from monai_dino.data.checks import classes_of
 from monai_dino.data.finding import Finding
 
-__all__ = ["changed_files", "dataset_findings", "summary"]
+__all__ = ["changed_files", "dataset_findings", "fold_findings", "summary"]
 
 _FEWEST = 10  # cases, below which none can lie far from the others
 _FAR = 6.0  # robust standard deviations
@@ -52,8 +52,8 @@ def dataset_findings(reports: Sequence[CaseReport], names: Sequence[str], modali
 def _twins(reports: Sequence[CaseReport]) -> list[Finding]:
     by_content: dict[str, list[CaseReport]] = defaultdict(list)
     for report in reports:
-        if first := next(iter(report.digests.values()), None):
-            by_content[first].append(report)
+        if report.content:
+            by_content[report.content].append(report)
     found = []
     for twins in (same for same in by_content.values() if len(same) > 1):
         others = ", ".join(f"{r.case} ({r.part})" for r in twins[1:])
@@ -67,6 +67,30 @@ def _twins(reports: Sequence[CaseReport]) -> list[Finding]:
             remedy = "give both one patient, so that they fall into one fold, or take one out"
             found.append(Finding(twins[0].case, "warning", "twins", what, remedy))
     return found
+
+
+def fold_findings(items: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Finds patients whose training cases are in several folds, with which no fold can be trained.
+
+    Args:
+        items: items of ``training``, with ``case`` and ``patient``.
+
+    Returns:
+        An error for each such patient.
+    """
+    folds: dict[str, dict[Any, str]] = defaultdict(dict)
+    for item in items:
+        if item.get("fold") is not None:
+            folds[str(item["patient"])].setdefault(item["fold"], str(item["case"]))
+    return [
+        Finding(
+            next(iter(cases.values())), "error", "folds",
+            f"patient {patient} is in the folds {', '.join(map(str, cases))} (as in {', '.join(cases.values())})",
+            "put all cases of a patient into one fold",
+        )
+        for patient, cases in folds.items()
+        if len(cases) > 1
+    ]  # fmt: skip
 
 
 def _quantities(reports: Sequence[CaseReport], names: Sequence[str]) -> list[tuple[str, str, dict[str, float]]]:

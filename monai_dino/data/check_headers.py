@@ -9,11 +9,13 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from monai_dino.data.dicom import is_dicom, series_in
 from monai_dino.data.dicom_pixels import read_header
 from monai_dino.data.finding import Finding
 from monai_dino.data.sources import paths_of
+from monai_dino.errors import InputError
 
 __all__ = ["header_findings"]
 
@@ -46,7 +48,14 @@ def header_findings(case: str, item: Mapping[str, Any], modality: str | None) ->
 
 def _nifti(case: str, path: Path) -> list[Finding]:
     header: Any = nib.load(path).header
-    sform, qform = header.get_sform(coded=True), header.get_qform(coded=True)
+    sform = header.get_sform(coded=True)
+    try:
+        qform = header.get_qform(coded=True)
+    except (ValueError, HeaderDataError) as error:  # as for a quaternion that was rounded
+        if not sform[1]:
+            raise InputError(f"{path}: its qform cannot be read ({error}), and it has no sform; write one") from None
+        what = f"{path.name}: its qform cannot be read ({error}); the sform is used"
+        return [Finding(case, "warning", "orientation", what, "write the sform into the qform too")]
     if not sform[1] and not qform[1]:
         remedy = "make sure that it lies as its axes say, or write the orientation (sform) into it"
         return [Finding(case, "warning", "orientation", f"{path.name}: states no orientation", remedy)]

@@ -33,9 +33,12 @@ def as_json(
         ``datalist``, ``findings``, ``summary``, ``cases`` and ``files`` (path -> SHA-256), which a later check can be
         held against.
     """
+    by_case: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for finding in findings:
+        by_case[finding.case].append(asdict(finding))
     cases = []
     for report in reports:
-        case = asdict(report) | {"findings": [asdict(f) for f in findings if f.case == report.case]}
+        case = asdict(report) | {"findings": by_case.get(report.case, [])}
         cases.append(case | {"volumes": {str(k): v for k, v in report.volumes.items()}})
     return {
         "datalist": datalist,

@@ -18,6 +18,9 @@ __all__ = ["Series", "is_dicom", "one_series", "series_in", "stack_of_frames"]
 _LOGGER = logging.getLogger(__name__)
 
 _EVEN = 0.1  # share by which a distance between slices may differ from the others
+_NEAR = 0.25  # of a slice, by which it may lie apart from where even steps would put it
+_PARALLEL = 1e-2  # between the direction cosines of slices
+_SECTIONS = ("CT", "MR", "PT", "NM")  # modalities whose images of a series are sections, if nothing else is said
 _SIZE = ("Rows", "Columns", "NumberOfFrames")
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient")
 _ORDER = ("InstanceNumber", "SpacingBetweenSlices", "SliceThickness")
@@ -47,12 +50,12 @@ def is_dicom(path: Path) -> bool:
         path: the file.
 
     Returns:
-        True for ``.dcm`` and ``.ima`` files and for suffixless files that have ``DICM`` at byte 128. Hidden files, such
-        as the ``._NAME`` that macOS leaves beside ``NAME``, are none.
+        True for ``.dcm``, ``.dicom`` and ``.ima`` files and for suffixless files that have ``DICM`` at byte 128. Hidden
+        files, such as the ``._NAME`` that macOS leaves beside ``NAME``, are none.
     """
     if path.name.startswith("."):
         return False
-    if path.suffix.lower() in (".dcm", ".ima"):
+    if path.suffix.lower() in (".dcm", ".dicom", ".ima"):
         return True
     if path.suffix and not path.suffix[1:].isdigit():  # names such as 1.2.840.113 have a "suffix" of digits
         return False
@@ -122,25 +125,57 @@ def one_series(folder: Path) -> Series:
 def _stack(folder: Path, files: Sequence[Path], uid: str) -> Series:
     from pydicom import dcmread
 
-    tags = [*_SIZE, *_PLACE, *_SCALE, "PixelSpacing", *_ORDER]
+    tags = [*_SIZE, *_PLACE, *_SCALE, "PixelSpacing", "Modality", *_ORDER]
     headers = [dcmread(f, stop_before_pixels=True, specific_tags=list(tags)) for f in files]
     _check_sizes(folder, files, headers)
     one_scale = len({tuple(str(h.get(tag)) for tag in _SCALE) for h in headers}) == 1
     placed = [all(h.get(tag) for tag in _PLACE) for h in headers]
     if not any(placed):
         numbers = [h.get("InstanceNumber") for h in headers]
-        if not uid or None in numbers or len(set(numbers)) < len(numbers):
+        if not uid or None in numbers or len(set(numbers)) < len(numbers) or _are_pictures(headers):
             raise InputError(
                 f"{folder}: its {len(files)} files state neither their places nor a series with an order of slices, so "
                 f"they may be pictures of their own; put each into a folder of its own, or convert the volume to NIfTI"
             )
         order = sorted(range(len(files)), key=lambda i: int(numbers[i]))
-        return Series([files[i] for i in order], np.array([0, 0, _stated_distance(folder, headers[0])]), one_scale)
+        step = _normal(folder, headers) * _stated_distance(folder, headers[0])
+        return Series([files[i] for i in order], step, one_scale)
     if not all(placed):
         without = files[placed.index(False)].name
         raise InputError(f"{folder}: {without} does not state its place in the patient, but others do; take it out")
     order, step = _check_places(folder, [f.name for f in files], headers)
     return Series([files[i] for i in order], step, one_scale)
+
+
+def are_pictures(files: Sequence[Path]) -> bool:
+    """Whether the files of a series are pictures of their own, such as stills of ultrasound or views of a chest.
+
+    Args:
+        files: DICOM image files of one series.
+
+    Returns:
+        True where none states its place in the patient, and the modality is not one of sections.
+    """
+    from pydicom import dcmread
+
+    tags = ["Modality", *_PLACE]
+    headers = [dcmread(file, stop_before_pixels=True, specific_tags=tags) for file in files]
+    return not any(all(h.get(tag) for tag in _PLACE) for h in headers) and _are_pictures(headers)
+
+
+def _are_pictures(headers: Sequence[Any]) -> bool:
+    return any(str(h.get("Modality")) not in _SECTIONS for h in headers)
+
+
+def _normal(folder: Path, headers: Sequence[Any]) -> np.ndarray:
+    """The normal of slices whose places are not stated; axial ones where their orientation is not either."""
+    stated = [h.get("ImageOrientationPatient") for h in headers]
+    if not any(stated):
+        return np.array([0.0, 0.0, 1.0])
+    orientations = np.array(stated, dtype=float) if all(stated) else np.zeros((1, 6))
+    if not all(stated) or np.abs(orientations - orientations[0]).max() > _PARALLEL:
+        raise InputError(f"{folder}: its slices differ in orientation; put each stack into a folder of its own")
+    return np.cross(orientations[0, :3], orientations[0, 3:])
 
 
 def stack_of_frames(path: Path, headers: Sequence[Any]) -> tuple[list[int], np.ndarray]:
@@ -188,7 +223,7 @@ def _check_spacings(where: Path, names: Sequence[str], headers: Sequence[Any]) -
 
 def _check_places(where: Path, names: Sequence[str], headers: Sequence[Any]) -> tuple[list[int], np.ndarray]:
     orientations = np.array([h.ImageOrientationPatient for h in headers], dtype=float)
-    if np.abs(orientations - orientations[0]).max() > 1e-2:
+    if np.abs(orientations - orientations[0]).max() > _PARALLEL:
         raise InputError(f"{where}: its slices differ in orientation; put each stack into a folder of its own")
     normal = np.cross(orientations[0, :3], orientations[0, 3:])
     places = np.array([h.ImagePositionPatient for h in headers], dtype=float)
@@ -206,4 +241,11 @@ def _check_places(where: Path, names: Sequence[str], headers: Sequence[Any]) -> 
             f"{names[order[at]]} to {names[order[at + 1]]}, {usual.round(3).tolist()} mm elsewhere, so one may be "
             f"missing; export the series again, or take the case out"
         )
-    return [int(i) for i in order], (places[order[-1]] - places[order[0]]) / (len(places) - 1)
+    step = (places[order[-1]] - places[order[0]]) / (len(places) - 1)
+    drift = np.linalg.norm(places[order] - places[order[0]] - np.arange(len(places))[:, None] * step, axis=1)
+    if drift.max() > _NEAR * np.linalg.norm(step):
+        raise InputError(
+            f"{where}: its slices are not evenly spaced: {names[order[int(drift.argmax())]]} lies {drift.max():.3g} mm "
+            f"from where {np.linalg.norm(step):.3g} mm a slice would put it; resample the series, or take the case out"
+        )
+    return [int(i) for i in order], step

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_dino.data.dicom import is_dicom, series_in
+from monai_dino.data.dicom import are_pictures, is_dicom, series_in
 from monai_dino.data.formats import IMAGE_SUFFIXES
 from monai_dino.data.grouping import group_channels
 from monai_dino.data.naming import case_name, unique_names
@@ -111,7 +111,10 @@ def _add_series(folder: Path, found: Discovery) -> None:
         return
     if len(series) == 1:
         files = next(iter(series.values()))
-        found.images.append(folder if len(files) > 1 else files[0])
+        if len(files) > 1 and are_pictures(files):
+            found.images.extend(files)
+        else:
+            found.images.append(folder if len(files) > 1 else files[0])
     elif series and all(len(files) == 1 for files in series.values()):
         found.images.extend(files[0] for files in series.values())
     elif series:

@@ -176,6 +176,6 @@ def pair_table(images: Path, table: Path) -> Pairing:
             raise DatalistError(f"{table}: states no label for {name}; add it, or take the line out")
         else:
             taken |= files
-            result.add([*files], label, row.get("patient") or None)
+            result.add([*files], label, (row.get("patient") or "").strip() or None)
     result.left_out |= {p: f"not named in {table.name}" for p in found.images if p not in taken}
     return result

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from monai_dino.data.dicom import is_dicom
@@ -41,6 +42,8 @@ def number_patients(pairing: Pairing, paths: list[list[str]], pattern: str | Non
         stated = [m[1] for m in matches if m is not None]
     elif not any(stated):
         stated = [_dicom_patient(images[0]) for images in pairing.images]
+    else:
+        _check_headers(pairing, stated)
     keys = [s if s is not None else f"case {i}" for i, s in enumerate(stated)]
     numbers = {key: f"p{n:04d}" for n, key in enumerate(dict.fromkeys(keys))}
     return [numbers[k] for k in keys], all(s is not None for s in stated)
@@ -53,4 +56,14 @@ def _dicom_patient(path: Path) -> str | None:
     if first is None or not is_dicom(first):
         return None
     value = dcmread(first, stop_before_pixels=True, specific_tags=["PatientID"]).get("PatientID")
-    return str(value) if value else None
+    return str(value).strip() or None if value else None
+
+
+def _check_headers(pairing: Pairing, stated: Sequence[str | None]) -> None:
+    """Two systems of identifiers must not mix: one patient would count as two."""
+    for patient, images in zip(stated, pairing.images, strict=True):
+        if patient is None and _dicom_patient(images[0]) is not None:
+            raise DatalistError(
+                f"{images[0]}: has no patient in the table, where others have one, but has one in its DICOM header; "
+                f"fill the column for all cases, or leave it empty for all"
+            )

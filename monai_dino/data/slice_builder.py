@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -25,7 +26,8 @@ from monai_dino.transforms.plane import Plane, plane_axcodes
 
 __all__ = ["FORMAT", "StoreSettings", "build_slice_file"]
 
-FORMAT = 1
+FORMAT = 2  # of 1, slices of several channels with more than 65536 levels together were wrong
+_PAYS = 4  # times what a table of levels takes, it has to save: it stays in memory while slices are read
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def _write_image(writer: SliceFileWriter, volume: OpenVolume, slices: PlaneSlice
     codes, levels = dtype, None
     if statistics.levels is not None:
         few = np.dtype(np.uint8 if len(statistics.levels) <= 256 else np.uint16)
-        if few.itemsize < dtype.itemsize:  # numbers of levels take less than the levels, and lose nothing
+        saved = (dtype.itemsize - few.itemsize) * math.prod(volume.shape)  # numbers of levels lose nothing
+        if saved >= _PAYS * statistics.levels.nbytes:
             codes, levels = few, statistics.levels
     images: list[Chunk] = []
     for one in _slices(slices):

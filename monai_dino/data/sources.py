@@ -12,8 +12,6 @@ from monai_dino.errors import InputError
 
 __all__ = ["Source", "file_digest", "paths_of", "source_files", "stamp", "unchanged"]
 
-_PIECE = 1 << 20  # hashlib.file_digest came with Python 3.11
-
 Source = dict[str, Any]
 """Of a file: ``path``, ``size`` in bytes, ``changed`` (times of content and of inode, ns) and ``sha256``."""
 
@@ -47,8 +45,27 @@ def source_files(item: Mapping[str, Any]) -> list[Path]:
             files += sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         else:
             files += [path]
-            files += sorted(path.parent.glob(f"{path.stem}.*raw")) if path.suffix.lower() == ".mhd" else []
+            files += _voxel_files(path) if path.suffix.lower() == ".mhd" else []
     return files
+
+
+def _voxel_files(header: Path) -> list[Path]:
+    """The files that the header of a MetaImage names as those of its voxels."""
+    lines = header.read_bytes().decode("latin-1").splitlines() if header.is_file() else []
+    for number, line in enumerate(lines):
+        key, _, value = (part.strip() for part in line.partition("="))
+        if key != "ElementDataFile" or value.upper() == "LOCAL":
+            continue
+        if value.upper().startswith("LIST"):
+            return [header.parent / name.strip() for name in lines[number + 1 :] if name.strip()]
+        if "%" in value:  # a pattern for numbers, and which
+            try:
+                pattern, first, last, step = (*value.split(), "1")[:4]
+                return [header.parent / (pattern % k) for k in range(int(first), int(last) + 1, int(step))]
+            except (TypeError, ValueError):
+                raise InputError(f"{header}: ElementDataFile = {value} names no files; convert it to NIfTI") from None
+        return [header.parent / value]
+    return []
 
 
 def stamp(path: Path) -> Source:
@@ -80,11 +97,8 @@ def file_digest(path: Path) -> str:
     Returns:
         Hexadecimal digits.
     """
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def unchanged(sources: Sequence[Source], files: Sequence[Path]) -> bool:

@@ -63,11 +63,12 @@ def volume_statistics(blocks: Blocks, channels: int, dtype: np.dtype) -> Statist
         ordered = [dict(zip(ranks.tolist(), c.at(ranks).tolist(), strict=True)) for c in known]
     else:
         ordered = [_select(blocks, c, ranks) for c in range(channels)]
+    levels = np.unique(np.concatenate([c.levels for c in known])) if known else None
     return Statistics(
         mean=[m.mean for m in moments],
         std=[(m.squares / m.size) ** 0.5 for m in moments],
         percentiles={f"{q:g}": [_percentile(values, q, size) for values in ordered] for q in PERCENTILES},
-        levels=np.unique(np.concatenate([c.levels for c in known])) if known else None,
+        levels=None if levels is None or len(levels) > _MOST_LEVELS else levels,  # each channel may have few of its own
     )
 
 

@@ -29,6 +29,8 @@ def write_volume(volume: MetaTensor, path: str | Path) -> None:
     image = nib.Nifti1Image(array, affine)
     image.set_sform(affine, code="scanner")
     image.set_qform(affine, code="scanner")
+    if not np.allclose(image.get_qform(), affine, atol=1e-3):  # a quaternion holds no shear, as of a tilted gantry
+        image.set_qform(None, code="unknown")
     image.header.set_xyzt_units("mm")
     with written_whole(path) as partial:
         nib.save(image, partial)

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
-from monai_dino.files import write_csv
+from monai_dino.files import written_whole
 
 __all__ = ["EmbeddingWriter"]
 
@@ -28,8 +31,7 @@ class EmbeddingWriter:
 
     def __init__(self, output_dir: str | Path) -> None:
         self.output_dir = Path(output_dir)
-        self.slices: list[dict[str, Any]] = []
-        self.volumes: list[dict[str, Any]] = []
+        self.vectors: list[tuple[str, np.ndarray]] = []  # as numbers, of which text takes forty times the memory
         self.bar: Any = None
 
     def attach(self, engine: Engine) -> None:
@@ -44,26 +46,25 @@ class EmbeddingWriter:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def _start(self, engine: Engine) -> None:
-        self.slices, self.volumes = [], []
+        self.vectors = []
         for name in ("slices.csv", "volumes.csv"):
             (self.output_dir / name).unlink(missing_ok=True)  # they would not be those of the new cases
         self.bar = tqdm(total=len(engine.state.dataloader.dataset), desc="Embedding", unit="case")
 
     def _gather(self, engine: Engine) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
-            case, vectors = str(batch["case"]), output["pred"].as_subclass(torch.Tensor).cpu()
-            self.slices += [{"case": case, "slice": k} | _columns(vector) for k, vector in enumerate(vectors)]
-            self.volumes.append({"case": case} | _columns(vectors.mean(dim=0)))
+            vectors = output["pred"].as_subclass(torch.Tensor).float().cpu().numpy()
+            self.vectors.append((str(batch["case"]), vectors))
             self.bar.update(1)
 
     def _finish(self, engine: Engine) -> None:
         self.bar.close()
-        write_csv(self.output_dir / "slices.csv", self.slices)
-        write_csv(self.output_dir / "volumes.csv", self.volumes)
-        print(
-            f"wrote {len(self.slices)} slices to {self.output_dir / 'slices.csv'} and {len(self.volumes)} cases to "
-            f"{self.output_dir / 'volumes.csv'}"
-        )
+        slices, volumes = self.output_dir / "slices.csv", self.output_dir / "volumes.csv"
+        of_slices = ([case, k, *_texts(row)] for case, rows in self.vectors for k, row in enumerate(rows))
+        _write(slices, ["case", "slice"], of_slices, self.vectors)
+        _write(volumes, ["case"], ([case, *_texts(rows.mean(axis=0))] for case, rows in self.vectors), self.vectors)
+        count = sum(len(rows) for _, rows in self.vectors)
+        print(f"wrote {count} slices to {slices} and {len(self.vectors)} cases to {volumes}")
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
         if self.bar is not None:
@@ -71,5 +72,15 @@ class EmbeddingWriter:
         raise error
 
 
-def _columns(vector: torch.Tensor) -> dict[str, str]:
-    return {f"f{i}": f"{value:.{_DIGITS}g}" for i, value in enumerate(vector.tolist())}
+def _texts(vector: np.ndarray) -> list[str]:
+    return [f"{value:.{_DIGITS}g}" for value in vector.tolist()]
+
+
+def _write(
+    path: Path, columns: list[str], rows: Iterable[Sequence[Any]], vectors: Sequence[tuple[str, np.ndarray]]
+) -> None:
+    width = vectors[0][1].shape[1] if vectors else 0
+    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns + [f"f{i}" for i in range(width)])
+        writer.writerows(rows)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from monai_dino.data.check_case import CaseReport
-from monai_dino.data.check_dataset import changed_files, dataset_findings, summary
+from monai_dino.data.check_dataset import changed_files, dataset_findings, fold_findings, summary
 
 
 def report(case: str, **more: Any) -> CaseReport:
     known = {
-        "part": "training", "patient": case, "digests": {f"{case}.nii": case}, "shape": [10, 20, 30],
+        "part": "training", "patient": case, "digests": {f"{case}.nii": case}, "content": case, "shape": [10, 20, 30],
         "spacing": [1.0, 1.0, 2.0], "orientation": "RAS", "volumes": {1: 5.0},
         "percentiles": {q: [float(q)] for q in ("0", "0.5", "50", "99", "99.5", "100")},
     }  # fmt: skip
@@ -61,7 +61,7 @@ def test_mr_has_no_unit_to_be_far_in() -> None:
     ],
 )
 def test_the_same_image_twice(twin: dict[str, Any], severity: str | None) -> None:
-    reports = [report("a", label=0), report("b", digests={"b.nii": "a"}, **{"label": 0, **twin})]
+    reports = [report("a", label=0), report("b", digests={"b.nii": "x"}, content="a", **{"label": 0, **twin})]
     found = dataset_findings(reports, ["background", "lesion"], "ct")
     assert [(f.case, f.severity, f.topic) for f in found] == ([] if severity is None else [("a", severity, "twins")])
 
@@ -97,3 +97,14 @@ def test_the_summary_is_that_of_the_cases() -> None:
     assert found["classes"] == {"lesion": {"cases": 2, "ml": {"min": [5], "median": [6], "max": [7]}}}
     pictures = [report(c, shape=[9, 9, 1], spacing=[1.0, 1.0, 1.0]) for c in "ab"]
     assert "1000 pixels" in summary(pictures, ["background", "lesion"])["classes"]["lesion"]
+
+
+def test_a_patient_in_several_folds_is_an_error() -> None:
+    items = [
+        {"case": "a", "patient": "p1", "fold": 0}, {"case": "b", "patient": "p1", "fold": 1},
+        {"case": "c", "patient": "p2", "fold": 1}, {"case": "d", "patient": "p2", "fold": 1},
+    ]  # fmt: skip
+    (found,) = fold_findings(items)
+    assert (found.severity, found.topic, found.case) == ("error", "folds", "a")
+    assert "patient p1 is in the folds 0, 1 (as in a, b)" in found.what
+    assert fold_findings(items[1:]) == []

@@ -51,3 +51,16 @@ def test_dicom_that_is_of_another_modality_or_has_burnt_in_text(tmp_path: Path) 
     (single, *_) = write_series(tmp_path / "one", voxels[..., :1], Modality="CR")
     assert header_findings("a", {"image": str(single)}, "xray") == []
     assert header_findings("a", {"image": str(single)}, None) == []
+
+
+def test_a_qform_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    item = write(tmp_path / "x.nii", (AFFINE, 1), (AFFINE, 1))
+    image = nib.load(item["image"])
+    image.header["quatern_b"] = 1.0
+    image.header["quatern_c"] = 0.002
+    image.header["qform_code"] = 1
+    with open(tmp_path / "y.nii", "wb") as stream:
+        image.header.write_to(stream)
+        stream.write(bytes(int(image.header["vox_offset"]) - stream.tell() + 9**3))
+    (found,) = header_findings("a", {"image": str(tmp_path / "y.nii")}, "ct")
+    assert "its qform cannot be read" in found.what

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
-from monai_dino.data.dicom import is_dicom, one_series, series_in
+from monai_dino.data.dicom import are_pictures, is_dicom, one_series, series_in
+from monai_dino.data.discovery import find_images
 from monai_dino.data.reading import read_volume
 from monai_dino.errors import InputError
 
@@ -26,6 +27,7 @@ CORONAL = {"row": (1, 0, 0), "column": (0, 0, -1)}
         ("a.dcm", True),
         ("A.DCM", True),
         ("a.ima", True),
+        ("a.dicom", True),
         ("IM0001", True),
         ("1.2.840.113619.2", True),
         ("a.txt", False),
@@ -203,3 +205,34 @@ def test_an_image_cut_short_is_not_taken_for_a_report(tmp_path: Path) -> None:
     files[1].write_bytes(whole[:rows])
     with pytest.raises(InputError, match=r"001\.dcm: its header is cut short"):
         series_in(tmp_path)
+
+
+def test_a_distance_that_drifts_is_noticed(tmp_path: Path) -> None:
+    """No gap differs by a tenth from the usual one, and the middle slice lies far from even steps."""
+    z = np.concatenate([np.arange(21) * 1.0, 20 + np.arange(1, 21) * 1.2])
+    places: Any = [[0, 0, float(v)] for v in z]
+    write_series(tmp_path, np.zeros((3, 4, 41), "<i2"), ImagePositionPatient=places)
+    refused(tmp_path, r"not evenly spaced: 020\.dcm lies 2 mm from where 1\.1 mm a slice would put it")
+
+
+@pytest.mark.parametrize("modality", ["US", "DX", None])
+def test_pictures_of_one_series_are_no_volume(modality: str | None, tmp_path: Path) -> None:
+    files = write_series(tmp_path, VOXELS, ImagePositionPatient=None, ImageOrientationPatient=None, Modality=modality)
+    assert are_pictures(files)
+    refused(tmp_path, "so they may be pictures of their own")
+    found = find_images(tmp_path)
+    assert sorted(found.images) == sorted(files)
+    placed = write_series(tmp_path / "placed", VOXELS, Modality=modality)
+    assert not are_pictures(placed)
+    assert find_images(tmp_path / "placed").images == [tmp_path / "placed"]
+
+
+def test_without_places_the_orientation_counts(tmp_path: Path) -> None:
+    oblique = {key: OBLIQUE[key] for key in ("row", "column")}
+    write_series(tmp_path, VOXELS, ImagePositionPatient=None, SliceThickness=3, **oblique)  # type: ignore[arg-type]
+    step = one_series(tmp_path).step
+    assert step is not None
+    np.testing.assert_allclose(step, 3 * np.cross(oblique["row"], oblique["column"]), atol=1e-6)
+    mixed: Any = [[1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, -1]] * 2
+    write_series(tmp_path / "mixed", VOXELS, ImagePositionPatient=None, ImageOrientationPatient=mixed)
+    refused(tmp_path / "mixed", "differ in orientation")

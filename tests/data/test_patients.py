@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from dicom_files import write_series
 
 from monai_dino.data.pairing import Pairing
 from monai_dino.data.patients import number_patients
@@ -31,3 +33,15 @@ def test_unknown_patients_are_one_each() -> None:
 def test_pattern_must_fit_every_case(pattern: str) -> None:
     with pytest.raises(DatalistError, match="no group of it fits"):
         number_patients(pairing(None, None, None), PATHS, pattern)
+
+
+def test_two_systems_of_identifiers_do_not_mix(tmp_path: Path) -> None:
+    files = write_series(tmp_path, np.zeros((3, 4, 2), "<i2"), PatientID=["smith ", "jones"])
+    both = [[str(file)] for file in files]
+    made = Pairing([[file] for file in files], [[], []], ["smith", None])
+    with pytest.raises(DatalistError, match="has one in its DICOM header; fill the column for all"):
+        number_patients(made, both, None)
+    assert number_patients(Pairing([[f] for f in files], [[], []], [None, None]), both, None) == (
+        ["p0000", "p0001"],
+        True,
+    )

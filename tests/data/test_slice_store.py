@@ -424,3 +424,28 @@ def test_building_and_reading_take_the_memory_of_a_block(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < volume.nbytes / 2
+
+
+def test_channels_of_many_levels_come_back(tmp_path: Path) -> None:
+    """Together more than two bytes can number."""
+    rng = np.random.default_rng(0)
+    volumes = rng.normal(size=(2, 200, 190, 3)).astype(np.float32)
+    paths = [str(write_volume(tmp_path / f"{k}.nii.gz", volume, np.eye(4))) for k, volume in enumerate(volumes)]
+    store = SliceStore([{"image": paths}], tmp_path / "store", in_channels=2, modality="mr", progress=False)
+    found = np.stack([store.stored[0].image(k) for k in range(3)], axis=-1)
+    assert sorted(found.ravel().tolist()) == sorted(volumes.ravel().tolist())
+    for channel, volume in zip(found, volumes, strict=True):
+        assert set(channel.ravel().tolist()) == set(volume.ravel().tolist())
+
+
+def test_a_table_of_levels_is_kept_only_where_it_saves_much(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    few = rng.choice(rng.normal(size=300), size=(64, 64, 4)).astype(np.float32)
+    many = rng.normal(size=(64, 64, 4)).astype(np.float32)
+    cases = [
+        {"image": str(write_volume(tmp_path / f"{n}.nii", v, np.eye(4)))} for n, v in (("few", few), ("many", many))
+    ]
+    store = SliceStore(cases, tmp_path / "store", modality="mr", progress=False)
+    kept = {Path(case.item["image"]).stem: case._levels for case in store.stored}
+    assert kept["many"] is None
+    assert kept["few"] is not None

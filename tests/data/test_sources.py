@@ -5,6 +5,8 @@ import hashlib
 import os
 from pathlib import Path
 
+import pytest
+
 from monai_dino.data.sources import file_digest, paths_of, source_files, stamp, unchanged
 
 
@@ -26,9 +28,10 @@ def test_the_files_of_a_case(tmp_path: Path) -> None:
         "n.nii",
     ):
         (tmp_path / name).write_text(name)
+    (tmp_path / "x.mhd").write_text("ElementDataFile = x.raw\n")
     item = {"image": [str(tmp_path / "series"), str(tmp_path / "x.mhd")], "label": str(tmp_path / "m.nii")}
     names = [str(f.relative_to(tmp_path)) for f in source_files(item)]
-    assert names == ["series/a.dcm", "series/b.dcm", "x.mhd", "x.raw", "x.zraw", "m.nii"]
+    assert names == ["series/a.dcm", "series/b.dcm", "x.mhd", "x.raw", "m.nii"]
     assert source_files({"image": str(tmp_path / "n.nii"), "label": 3}) == [tmp_path / "n.nii"]
 
 
@@ -66,3 +69,20 @@ def test_what_counts_is_the_content(tmp_path: Path) -> None:
     assert not unchanged(known, files[::-1])
     files[1].write_text("c")
     assert not unchanged(known, files)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("ElementDataFile = voxels_v1.raw", ["voxels_v1.raw"]),
+        ("ElementDataFile = LOCAL", []),
+        ("ElementDataFile = LIST\nb.raw\na.raw", ["b.raw", "a.raw"]),
+        ("ElementDataFile = s%02d.raw 1 2 1", ["s01.raw", "s02.raw"]),
+    ],
+)
+def test_a_metaimage_header_names_its_voxels(line: str, expected: list[str], tmp_path: Path) -> None:
+    for name in ("voxels_v1.raw", "a.raw", "b.raw", "s01.raw", "s02.raw", "scan1.raw"):
+        (tmp_path / name).touch()
+    header = tmp_path / "scan[1].mhd"
+    header.write_text(f"ObjectType = Image\n{line}\n")
+    assert [f.name for f in source_files({"image": str(header)})] == ["scan[1].mhd", *expected]

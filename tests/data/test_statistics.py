@@ -77,3 +77,11 @@ def test_memory_is_that_of_a_block() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 60e6  # 12 MB of values in 30 blocks; the two histograms take up to 18 MB, twice
+
+
+def test_channels_that_have_few_levels_each_may_have_many_together() -> None:
+    volume = np.random.default_rng(0).normal(size=(2, 200, 200, 1)).astype(np.float32)
+    assert all(len(np.unique(channel)) <= 1 << 16 < len(np.unique(volume)) for channel in volume)
+    found = volume_statistics(in_blocks(volume, 1), 2, volume.dtype)
+    assert found.levels is None
+    np.testing.assert_allclose(found.percentiles["50"], np.median(volume.reshape(2, -1), axis=1), rtol=1e-6)

@@ -98,3 +98,14 @@ def test_results_do_not_get_among_the_input(tmp_path: Path) -> None:
     check_output_dir(tmp_path / "out", source)
     (source / "a.png").touch()
     check_output_dir(source, source / "a.png")
+
+
+def test_a_shear_is_in_the_sform_alone(tmp_path: Path) -> None:
+    """Of a tilted gantry; a quaternion cannot hold it, and would put the far slices elsewhere."""
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    affine[1, 2] = 0.5
+    write_volume(MetaTensor(torch.rand(1, 5, 6, 40), affine=torch.from_numpy(affine)), tmp_path / "volume.nii.gz")
+    image = nib.load(tmp_path / "volume.nii.gz")
+    sform, code = image.get_sform(coded=True)
+    np.testing.assert_allclose(sform, affine, atol=1e-6)
+    assert (code, image.get_qform(coded=True)[1]) == (1, 0)

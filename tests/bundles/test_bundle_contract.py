@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from importlib.metadata import version
@@ -28,7 +29,9 @@ from bundle_runs import (
 )
 from bundle_texts import documented_settings, read_config, targets_in
 from common import FIXTURES, TINY
-from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
+from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
+from monai.bundle.workflows import ConfigWorkflow
 from synthetic import write_balls, write_stripes
 
 from monai_dino.commands.bundles import bundles_path
@@ -224,3 +227,14 @@ def test_required_versions_are_those_tested_with() -> None:
         assert number == tested.split("+")[0], package
     for content in metadata:
         assert content["version"] in content["changelog"]
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_monai_can_add_its_tracking(name: str) -> None:
+    """``--tracking mlflow`` appends to lists of handlers."""
+    parser = ConfigParser()
+    parser.read_config(bundles_path() / name / "configs" / "train.json")
+    parser["save_execute_config"] = False
+    ConfigWorkflow.patch_bundle_tracking(parser, copy.deepcopy(DEFAULT_EXP_MGMT_SETTINGS["mlflow"]))
+    for part in [part for part in ("train", "validate") if part in parser]:
+        assert "MLFlowHandler" in str(parser[part]["handlers"][-1])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -134,19 +134,20 @@ def true_mask(item: Mapping[str, Any]) -> tuple[torch.Tensor, list[float]]:
         InputError: when a file cannot be read, or the mask is not on the image's grid.
     """
     images, labels = paths_of(item["image"]), paths_of(item["label"])
-    grid = _grid_of(images[0])
-    mask = Orientation(axcodes="".join(aff2axcodes(grid.affine)), labels=None)(read_mask(labels))
+    grid = _grid_of(images[0], images[0].stat().st_mtime_ns if images[0].exists() else 0)
+    mask: Any = Orientation(axcodes="".join(aff2axcodes(grid.affine)), labels=None)(read_mask(labels))
     check_same_grid(mask, grid, str(labels[0]), str(images[0]))
     return mask.as_subclass(torch.Tensor)[0], affine_to_spacing(mask.affine).tolist()
 
 
-class _ImageGrid(NamedTuple):
+@dataclass
+class _ImageGrid:
     shape: tuple[int, ...]
     affine: np.ndarray
 
 
 @cache  # each case is measured for each algorithm, and to open a compressed volume is to unpack it
-def _grid_of(path: Path) -> _ImageGrid:
+def _grid_of(path: Path, changed: int) -> _ImageGrid:
     with open_volume(path) as image:
         return _ImageGrid(tuple(image.shape), np.asarray(image.affine))
 

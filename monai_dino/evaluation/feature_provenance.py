@@ -96,7 +96,8 @@ def encoder_hash(encoder: DinoEncoder) -> str:
     adaptation = encoder.adaptation if has_adapters(encoder) else {}
     digest.update(json.dumps([encoder.architecture, adaptation], sort_keys=True, default=str).encode())
     for name, value in sorted(encoder.state_dict().items()):
-        tensor = value.full_tensor() if isinstance(value, DTensor) else value  # of FSDP: all processes ask for it
+        # Of FSDP, for which all processes have to ask.
+        tensor: Any = value.full_tensor() if isinstance(value, DTensor) else value
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -15,10 +15,11 @@ from monai_dino.errors import ConfigurationError, InputError
 @pytest.mark.parametrize(
     ("array", "dtype", "codes"),
     [
-        (np.arange(256).reshape(8, 8, 4), "f4", "u1"),
-        (np.arange(256).reshape(8, 8, 4), "i2", "u1"),
-        (np.arange(256).reshape(8, 8, 4), "u1", "u1"),
-        (np.arange(257 * 8).reshape(257, 4, 2), "f8", "u2"),
+        (np.arange(256 * 16).reshape(32, 32, 4) % 256, "f4", "u1"),
+        (np.arange(256 * 16).reshape(32, 32, 4) % 256, "i2", "u1"),
+        (np.arange(256 * 16).reshape(32, 32, 4) % 256, "u1", "u1"),
+        (np.arange(257 * 64).reshape(257, 8, 8) % (257 * 8), "f8", "u2"),
+        (np.arange(257 * 8).reshape(257, 4, 2), "f8", "f8"),  # a table of as many numbers as there are voxels
         (np.arange(257 * 8).reshape(257, 4, 2), "i2", "i2"),
         (np.arange(70_000).reshape(100, 100, 7), "f4", "f4"),
     ],

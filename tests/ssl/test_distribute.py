@@ -27,7 +27,7 @@ CASES = {
     "parts": Case({"mode": "lora", "rank": 2, "freeze_blocks": 1}, {"head_warmup": 0.25}, parts=2),
     "taught": Case(settings={"head_warmup": 0.25}, taught=True),
 }
-RESUMED = ("gram", "lora", "taught")
+RESUMED = ("gram", "lora")
 HALF = {"bf16": ("bf16", 1.0), "fp16": ("fp16", 1.0), "overflow": ("fp16", 2.0**24)}  # precision, scale of the loss
 DISTRIBUTIONS = ("ddp", "fsdp")
 TOLERANCE = 1e-5

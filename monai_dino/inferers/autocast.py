@@ -96,8 +96,14 @@ class AutocastInferer(Inferer):
             The network's output in float32.
 
         Raises:
+            ConfigurationError: for a training in ``fp16``, whose small gradients would be lost without a scaler.
             NetworkError: when it is not finite.
         """
+        if self.precision == "fp16" and torch.is_grad_enabled() and getattr(network, "training", False):
+            raise ConfigurationError(
+                "precision: fp16 is for networks that are trained already, since nothing scales the gradients of this "
+                "training; set precision to bf16 or fp32"
+            )
         with autocast(self.precision, inputs.device):
             output = network(inputs, *args, **kwargs)
         return finite(output.float(), inputs)

@@ -71,6 +71,16 @@ def test_gradients_reach_the_network(network: nn.Module) -> None:
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in network.parameters())
 
 
+def test_fp16_is_not_trained_in(network: nn.Module) -> None:
+    """Without a scaler small gradients would become zero."""
+    x, infer = torch.rand(1, 1, 8, 8), AutocastInferer("fp16")
+    with pytest.raises(ConfigurationError, match="set precision to bf16 or fp32"):
+        infer(x, network.train())
+    with torch.no_grad():
+        assert infer(x, network).dtype == torch.float32
+    assert infer(x, network.eval()).dtype == torch.float32
+
+
 def test_further_arguments_are_passed_on() -> None:
     found = AutocastInferer("fp32")(torch.ones(1), lambda x, y, z: x + y * z, 3, z=4)
     assert found.item() == 13

@@ -31,7 +31,7 @@ class EmbeddingWriter:
 
     def __init__(self, output_dir: str | Path) -> None:
         self.output_dir = Path(output_dir)
-        self.vectors: list[tuple[str, np.ndarray]] = []  # as numbers, of which text takes forty times the memory
+        self.vectors: list[tuple[str, np.ndarray]] = []  # as text they would take far more memory
         self.bar: Any = None
 
     def attach(self, engine: Engine) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import DataLoader, list_data_collate
-from monai.transforms import Compose, Resized
+from monai.transforms import Compose
 from readouts import SEQUENCES, brain_files
 
 from monai_dino.data import CaseSlices, SliceStore
@@ -28,7 +28,7 @@ from monai_dino.evaluation import (
     feature_provenance,
 )
 from monai_dino.networks import DinoEncoder
-from monai_dino.transforms import ScaleIntensityByModalityd
+from monai_dino.transforms import ResizeSlicesd, ScaleIntensityByModalityd
 
 ROOT = Path(__file__).resolve().parent
 SIZE = 224
@@ -41,7 +41,7 @@ def features_of(encoder: DinoEncoder, data: Path, folder: Path, name: str) -> Fe
         for p in brain_files(data)
     ]
     store = SliceStore(items, folder / "brain", modality="mr")
-    transform = Compose([ScaleIntensityByModalityd("image", "mr"), Resized("image", (SIZE, SIZE), anti_aliasing=True)])
+    transform = Compose([ScaleIntensityByModalityd("image", "mr"), ResizeSlicesd("image", SIZE)])
     slices: Any = CaseSlices(store, None, transform, SEQUENCES)
     loader = DataLoader(slices, batch_size=16, collate_fn=list_data_collate)
     provenance = feature_provenance(encoder, {"modality": "mr", "image_size": SIZE}, items)

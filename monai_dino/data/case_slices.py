@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.transforms import Compose, Resized
+from monai.transforms import Compose
 from torch.utils.data import Dataset
 
 from monai_dino.data import datalist_file
@@ -20,6 +20,7 @@ from monai_dino.data.slice_store import SliceStore
 from monai_dino.data.stored_case import StoredCase
 from monai_dino.errors import ConfigurationError, DatalistError, InputError
 from monai_dino.transforms.intensity import Modality, ScaleIntensityByModalityd
+from monai_dino.transforms.resize import ResizeSlicesd
 from monai_dino.transforms.plane import Plane
 from monai_dino.transforms.slices import slice_indices
 
@@ -170,12 +171,7 @@ def labelled_slices(
     cases = select_cases(load_splits(datalist, dataset_dir, fold), part)
     _check_labels([(item["case"], item.get("label")) for item in cases], len(names))
     store = SliceStore(cases, store_dir, plane, in_channels, modality=kind, fill=fill, num_workers=num_workers)
-    transform = Compose(
-        [
-            ScaleIntensityByModalityd("image", kind, window),
-            Resized("image", (image_size, image_size), anti_aliasing=True),
-        ]
-    )
+    transform = Compose([ScaleIntensityByModalityd("image", kind, window), ResizeSlicesd("image", image_size)])
     return CaseSlices(store, slices_per_case, transform, names, neighbours)
 
 

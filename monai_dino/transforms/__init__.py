@@ -118,6 +118,7 @@ from monai_dino.transforms.postprocessing import (
 from monai_dino.transforms.presets import (
     medical_views,
 )
+from monai_dino.transforms.resize import ResizeSlices, ResizeSlicesD, ResizeSlicesd, ResizeSlicesDict
 from monai_dino.transforms.slices import (
     RandSampleSlices,
     RandSampleSlicesD,
@@ -292,6 +293,10 @@ __all__ = [
     "RandTimeGainDict",
     "RandTimeGaind",
     "RandViewSeed",
+    "ResizeSlices",
+    "ResizeSlicesD",
+    "ResizeSlicesDict",
+    "ResizeSlicesd",
     "SampleSlices",
     "SampleSlicesD",
     "SampleSlicesDict",

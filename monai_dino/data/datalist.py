@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from monai_dino.data.checks import is_several
 from monai_dino.data.datalist_file import find_datalist, read_datalist
@@ -15,6 +15,7 @@ from monai_dino.errors import DatalistError
 __all__ = ["load_splits", "select_cases"]
 
 _SHOWN = 10
+_FIELDS = {"image", "label", "patient", "fold"}  # which the package knows, and cases may lack
 
 
 def load_splits(
@@ -34,7 +35,8 @@ def load_splits(
 
     Returns:
         ``training``, ``validation`` and ``testing``: items with absolute paths, a ``case`` name that is unique in
-        the list, and a ``patient``, which is the case where none is stated.
+        the list, and a ``patient`` (text), which is the case where none is stated. A further field stays where every
+        case of the part states it, since cases that differ in their fields cannot be batched.
 
     Raises:
         DatalistError: when the file is missing or malformed, when files it names are missing (all are named), when the
@@ -57,26 +59,38 @@ def load_splits(
     testing = _items(path, content, "testing") or _items(path, content, "test")
     splits = {"training": training, "validation": validation, "testing": testing}
     _check_patients(path, splits)
+    splits = {part: _alike(items) for part, items in splits.items()}
     return _resolve(path, splits, Path(dataset_dir), must_exist)
 
 
-def select_cases(splits: Mapping[str, list[dict[str, Any]]], part: str) -> list[dict[str, Any]]:
+def select_cases(
+    splits: Mapping[str, list[dict[str, Any]]], part: str, labelled: Literal["mask", "class"] | None = None
+) -> list[dict[str, Any]]:
     """Takes one part of the splits.
 
     Args:
         splits: what :func:`load_splits` returned.
         part: ``training``, ``validation`` or ``testing``.
+        labelled: with what each case must be labelled; ``None`` does not ask.
 
     Returns:
         Its items.
 
     Raises:
-        DatalistError: when there is no such part, or it is empty.
+        DatalistError: when there is no such part, it is empty, or cases of it are not labelled so; it names them.
     """
     if part not in splits:
         raise DatalistError(f"split: unknown part {part!r}, expected one of {', '.join(splits)}")
     if not splits[part]:
         raise DatalistError(f"split: the datalist has no {part} cases; choose another part, or add cases to it")
+    without = [item for item in splits[part] if labelled and _kind(item.get("label")) != labelled]
+    if without:
+        more = f", and {len(without) - _SHOWN} more" if len(without) > _SHOWN else ""
+        named = ", ".join(f"{item['case']} (label: {item.get('label')!r})" for item in without[:_SHOWN])
+        raise DatalistError(
+            f"{len(without)} of {len(splits[part])} {part} cases have no {labelled}: {named}{more}; add it to the "
+            f"datalist, or take the cases out"
+        )
     return splits[part]
 
 
@@ -99,6 +113,12 @@ def _items(path: Path, content: Mapping[str, Any], part: str) -> list[dict[str, 
     return [dict(item) for item in items]
 
 
+def _kind(label: Any) -> str | None:
+    if label is None:
+        return None
+    return "class" if isinstance(label, (int, float)) or is_several(label) else "mask"
+
+
 def _are_paths(value: Any) -> bool:
     paths = value if isinstance(value, list) else [value]
     return bool(paths) and all(isinstance(p, str) and p for p in paths)
@@ -114,6 +134,12 @@ def _check_patients(path: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]
                     raise DatalistError(f"{path}: {who} is in {seen[who]} and in {part}; a patient must be in one part")
 
 
+def _alike(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    stated = [{key for key, value in item.items() if value is not None} for item in items]
+    kept = _FIELDS.union(set.intersection(*stated)) if items else _FIELDS
+    return [{key: value for key, value in item.items() if key in kept} for item in items]
+
+
 def _resolve(
     path: Path, splits: dict[str, list[dict[str, Any]]], dataset_dir: Path, must_exist: bool
 ) -> dict[str, list[dict[str, Any]]]:
@@ -127,7 +153,7 @@ def _resolve(
             paths = [dataset_dir / p for p in ([value] if isinstance(value, str) else value)]
             missing += [str(p) for p in paths if not p.exists()]
             item[key] = str(paths[0]) if isinstance(value, str) else [str(p) for p in paths]
-        item |= {"case": name, "patient": name if item.get("patient") is None else item["patient"]}
+        item |= {"case": name, "patient": name if item.get("patient") is None else str(item["patient"])}
     if missing and must_exist:
         more = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         listed = "\n  ".join(missing[:_SHOWN])

@@ -171,8 +171,9 @@ def check_evaluation(
         split: part of the datalist that is evaluated.
 
     Raises:
-        DatalistError: when the datalist declares other classes; when it is the one of the training, but was changed
-            since; when the validation cases of another fold are asked for, which were trained on.
+        DatalistError: when the datalist declares other classes; when it is the one of the training by its name, but was
+            changed since; when it is by its content, whatever its name, and the validation cases of another fold are
+            asked for, which were trained on.
     """
     names = class_names(datalist, dataset_dir)
     if names != list(trained["class_names"]):
@@ -180,15 +181,16 @@ def check_evaluation(
             f"{datalist}: declares the classes {names}, but the network was trained on {trained['class_names']}; "
             f"number the classes alike"
         )
-    # Either name counts: as it is found now, and as settings still name it after a move.
-    found = find_datalist(datalist, dataset_dir)
-    if "fingerprint" not in trained or trained["datalist"] not in (str(found), str(datalist)):
+    if "fingerprint" not in trained:
         return
     if fingerprint(datalist, dataset_dir) != trained["fingerprint"]:
-        raise DatalistError(
-            f"{datalist}: was changed after the training, so that test cases may have been trained on; restore it, "
-            f"train again, or give the new one under another name"
-        )
+        # Either name counts: as it is found now, and as settings still name it after a move.
+        if trained["datalist"] in (str(find_datalist(datalist, dataset_dir)), str(datalist)):
+            raise DatalistError(
+                f"{datalist}: was changed after the training, so that test cases may have been trained on; restore it, "
+                f"train again, or give the new one under another name"
+            )
+        return
     if split == "validation" and fold != trained["fold"]:
         raise DatalistError(
             f"fold={fold}: the network was trained on these cases; its validation fold is {trained['fold']}"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.data import list_data_collate
 
 from monai_dino.data.datalist import load_splits, select_cases
 from monai_dino.errors import DatalistError
@@ -92,13 +93,22 @@ def test_every_case_is_in_one_part(folds: list[int], testing: int, tmp_path_fact
 def test_paths_become_absolute_and_all_else_stays(write: Write, tmp_path: Path) -> None:
     training = [
         {"image": ["a1.nii", "a2.nii"], "label": ["m1.nii", "m2.nii"], "fold": 1, "patient": "p1", "note": "n"},
-        {"image": str(tmp_path / "b.nii"), "label": 3, "fold": 1},
+        {"image": str(tmp_path / "b.nii"), "label": 3, "fold": 1, "note": "o"},
     ]
     a, b = load_splits(write({"training": training}), tmp_path, None)["training"]
     assert a["image"] == [str(tmp_path / "a1.nii"), str(tmp_path / "a2.nii")]
     assert a["label"] == [str(tmp_path / "m1.nii"), str(tmp_path / "m2.nii")]
     assert (a["patient"], a["note"], a["case"]) == ("p1", "n", "a1")
     assert (b["image"], b["label"], b["case"]) == (str(tmp_path / "b.nii"), 3, "b")
+
+
+def test_cases_that_differ_in_further_fields_can_be_batched(write: Write, tmp_path: Path) -> None:
+    different = [{"age": 40, "sex": None, "patient": 7, "site": "x"}, {"sex": "f", "patient": "p2", "site": "y"}]
+    training = [{"image": f"{i}.nii", "label": 1, **more} for i, more in enumerate(different)]
+    found = load_splits(write({"training": training}), tmp_path, None)["training"]
+    batch = list_data_collate(found)
+    assert set(batch) == {"image", "label", "case", "patient", "site"}
+    assert (batch["patient"], batch["site"]) == (["7", "p2"], ["x", "y"])
 
 
 def test_the_datalist_is_looked_for_here_then_with_the_data(
@@ -207,3 +217,16 @@ def test_parts_are_taken_by_name() -> None:
         select_cases(splits, "test")
     with pytest.raises(DatalistError, match="the datalist has no validation cases; choose another part"):
         select_cases(splits, "validation")
+
+
+def test_cases_without_the_label_that_is_needed() -> None:
+    labels = ("a.nii", None, 1, ["a.nii"], [0, 1])
+    items: Any = [{"case": f"c{i}", "label": label} for i, label in enumerate(labels)] + [{"case": "c5"}]
+    splits = {"testing": items}
+    assert select_cases(splits, "testing") == items
+    message = r"4 of 6 testing cases have no mask: c1 \(label: None\), c2 \(label: 1\), c4 \(.*\), c5 .*; add it to"
+    with pytest.raises(DatalistError, match=message):
+        select_cases(splits, "testing", labelled="mask")
+    with pytest.raises(DatalistError, match=r"4 of 6 testing cases have no class: c0 \(label: 'a.nii'\), c1 "):
+        select_cases(splits, "testing", labelled="class")
+    assert select_cases({"testing": [items[0], items[3]]}, "testing", labelled="mask") == [items[0], items[3]]

@@ -16,7 +16,9 @@ from monai_dino.auto3dseg.geometry import in_plane, shared_window, slice_plane
 from monai_dino.auto3dseg.hardware import batch_size
 from monai_dino.auto3dseg.intensities import modality_name, modality_window
 from monai_dino.commands.bundles import bundles_path
-from monai_dino.data import class_names
+from monai_dino.data import class_names, find_datalist
+from monai_dino.data.datalist_file import read_datalist
+from monai_dino.data.formats import PICTURE_SUFFIXES
 from monai_dino.errors import ConfigurationError, DatalistError, InputError
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
 
 _BUNDLE = "dino_segmentation"
 _OWN = {"bundle_root", "dataset_dir", "datalist", "fold", "out_channels", "ckpt_dir", "output_dir"}
+_STEPS = {"imports", "handlers", "initialize", "run"}  # of a configuration; no settings
 _IMAGE_STEP = 112  # patches of 8, 14 and 16 pixels all divide it, so the weights need not be known yet
 _LARGEST_IMAGE = {"cpu": 2 * _IMAGE_STEP, "cuda": 4 * _IMAGE_STEP}
 _EPOCH = (256, 2048)  # slices: fewer are not worth a validation, more delay it
@@ -81,7 +84,7 @@ def bundle_settings(config: str = "train") -> set[str]:
         Their names.
     """
     content = json.loads((bundles_path() / _BUNDLE / "configs" / f"{config}.json").read_text(encoding="utf-8"))
-    return {name for name, value in content.items() if not isinstance(value, (dict, list))} - _OWN
+    return {name for name, value in content.items() if not isinstance(value, dict)} - _OWN - _STEPS
 
 
 def require_known(settings: Iterable[str], where: str) -> None:
@@ -164,6 +167,8 @@ def _channels(stats: Mapping[str, Any]) -> int:
 
 def _class_names(summary: Mapping[str, Any], source: Mapping[str, Any]) -> list[str]:
     labels = [int(value) for value in summary.get("label_stats", {}).get("labels", [])]
+    if labels == [0, 255] and _are_pictures(source):
+        labels = [0, 1]  # as a training reads them
     if not labels or max(labels) < 1 or min(labels) < 0:
         raise InputError(f"the masks hold the values {labels}; at least one class above 0 is needed, and none below")
     try:
@@ -173,3 +178,9 @@ def _class_names(summary: Mapping[str, Any], source: Mapping[str, Any]) -> list[
     if len(names) <= max(labels):
         raise DatalistError(f"{source['datalist']}: declares {len(names)} classes, but masks hold class {max(labels)}")
     return names
+
+
+def _are_pictures(source: Mapping[str, Any]) -> bool:
+    items = read_datalist(find_datalist(source["datalist"], source["dataroot"])).get("training") or []
+    masks = [str(item.get("label")).lower() for item in items if isinstance(item, Mapping)]
+    return bool(masks) and all(mask.endswith(PICTURE_SUFFIXES) for mask in masks)

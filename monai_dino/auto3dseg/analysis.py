@@ -67,7 +67,7 @@ def analyse(
         raise InputError(f"{len(errors)} errors in the cases (see `python -m monai_dino check`):\n  {listed}")
     stats = _along_ras(reports)
     chosen: Any = plane or slice_plane(stats["spacing"]["median"], stats["shape"]["median"])
-    window = None if stats["shape"]["max"][2] == 1 else shared_window(stats, chosen)  # pictures share no scale
+    window = shared_window(stats, chosen)
     window = None if window is not None and max(window) > _LARGEST_IMAGE else window
     side = max(window or in_plane(stats["shape"]["median"], chosen))
     image_size = min(-(-int(side) // _IMAGE_STEP) * _IMAGE_STEP, _LARGEST_IMAGE)

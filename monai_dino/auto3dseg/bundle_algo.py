@@ -62,10 +62,10 @@ class _DinoAlgo(BundleAlgo):
         folder, fold = Path(algo_path), int(kwargs.get("fold", 0))
         source = dict(read_yaml(self.data_list_file))
         root = Path(source["dataroot"]).absolute()
-        _write_datalist(source, folder / "datalist.json")
-        load_splits(folder / "datalist.json", root, fold)  # says now what the training would say
         filled = {"dataset_dir": str(root), "datalist": "datalist.json", "fold": fold}
         filled |= bundle_overrides(data_stats_filename, source) | self.settings
+        _write_datalist(source, filled["class_names"], folder / "datalist.json")
+        load_splits(folder / "datalist.json", root, fold)  # says now what the training would say
         path = folder / "configs" / "hyper_parameters.yaml"
         write_yaml(path, template_settings(self.template) | filled, _HEADER)
         return {path.name: filled}
@@ -120,10 +120,12 @@ class _DinoAlgo(BundleAlgo):
 
     def _launcher(self) -> list[str]:
         devices, prefix = int(self.device_setting["n_devices"]), str(self.device_setting["CMD_PREFIX"] or "").strip()
+        words = [sys.executable]
         if prefix and prefix != "None":
-            return [prefix] if Path(prefix).is_file() else shlex.split(prefix)
-        distributed = ["-m", "torch.distributed.run", "--nnodes=1", f"--nproc_per_node={devices}"]
-        return [sys.executable, *(distributed if devices > 1 else [])]
+            words = [prefix] if Path(prefix).is_file() else shlex.split(prefix)
+        if devices == 1 or not Path(words[-1]).name.startswith("python"):  # a launcher of the user's own
+            return words
+        return [*words, "-m", "torch.distributed.run", "--nnodes=1", f"--nproc_per_node={devices}"]
 
     def get_score(self, *args: Any, **kwargs: Any) -> float:
         """The mean Dice of the validation cases.
@@ -172,9 +174,10 @@ class DinoguidedAlgo(_DinoAlgo):
     template = "dinoguided"
 
 
-def _write_datalist(source: dict[str, Any], path: Path) -> None:
+def _write_datalist(source: dict[str, Any], names: list[str], path: Path) -> None:
     """The datalist, with what the bundle asks for, and without what AutoRunner has copied into the folds."""
     content = read_datalist(Path(source["datalist"]))
     if any("fold" in item for item in content.get("training") or [] if isinstance(item, dict)):
         content.pop("validation", None)
+    content.setdefault("labels", {str(k): name for k, name in enumerate(names)})
     write_json(path, content | {"modality": str(source["modality"])})

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from monai_dino.auto3dseg.contestants import Contestant, Task
 from monai_dino.auto3dseg.folds import ComparisonFold
@@ -13,7 +16,7 @@ from monai_dino.auto3dseg.job import digest
 from monai_dino.data import find_datalist, load_splits
 from monai_dino.data.checks import is_several
 from monai_dino.data.datalist_file import read_datalist
-from monai_dino.data.sources import file_digest, source_files
+from monai_dino.data.sources import file_digest, source_files, stamp
 from monai_dino.errors import DatalistError
 from monai_dino.files import write_json
 
@@ -82,21 +85,31 @@ def task_of(items: Sequence[Mapping[str, Any]], task: Task | None = None) -> Tas
 
 
 def data_digest(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """A digest of cases, wherever they lie.
+    """A digest of cases, wherever they lie and whenever they were copied there.
 
     Args:
         parts: name of a part -> its items.
 
     Returns:
-        Digest of the parts, names, patients, classes, and of name, size and time of change of each file.
+        Digest of the parts, names, patients, classes, and of name and content of each file.
     """
     content = []
-    for part, items in parts.items():
-        for item in items:
-            files = [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in map(Path, source_files(item))]
-            label = item["label"] if isinstance(item["label"], (int, float)) else None
-            content.append([part, item["case"], str(item["patient"]), label, files])
+    rows = [(part, item) for part, items in parts.items() for item in items]
+    for part, item in tqdm(rows, desc="Comparing files", unit="case", leave=False, delay=1.0):
+        files = [(f.name, _content(f)) for f in source_files(item)]
+        label = item["label"] if isinstance(item["label"], (int, float)) else None
+        content.append([part, item["case"], str(item["patient"]), label, files])
     return digest(content)
+
+
+def _content(path: Path) -> str:
+    state = stamp(path)
+    return _digest_of(state["path"], state["size"], tuple(state["changed"]))
+
+
+@cache
+def _digest_of(path: str, size: int, changed: tuple[int, ...]) -> str:  # each fold asks for all files
+    return file_digest(Path(path))
 
 
 def weights_digest(weights: str | None) -> str | None:

@@ -68,9 +68,11 @@ def shared_window(stats: Mapping[str, Any], plane: Plane) -> list[int] | None:
         plane: the plane.
 
     Returns:
-        Height and width, multiples of 16; ``None`` where the spacing differs, the sizes do not, or one is far above the
-        others.
+        Height and width, multiples of 16; ``None`` for pictures, which share no scale, and where the spacing differs,
+        the sizes do not, or one is far above the others.
     """
+    if [*stats["shape"]["max"], 1][2] == 1:
+        return None
     fine, coarse = (in_plane(stats["spacing"][k], plane) for k in ("min", "max"))
     if any(c > _ONE_SPACING * f for f, c in zip(fine, coarse, strict=True)):
         return None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import DataLoader, MetaTensor, decollate_batch
 
+from monai_dino.auto3dseg.comparison_settings import check_path
 from monai_dino.auto3dseg.training import accepted, algo_folder, config_path
 from monai_dino.data import CaseDataset
 from monai_dino.errors import ConfigurationError, WeightsError
@@ -30,11 +32,15 @@ class InferClass:
             does not have are ignored with a warning.
 
     Raises:
+        ConfigurationError: for a path with a #.
         WeightsError: when there is no trained network.
     """
 
     def __init__(self, config_file: str | Sequence[str], **override: Any) -> None:
         folder = algo_folder(config_file)
+        check_path("the algorithm's folder", folder)
+        if torch.distributed.is_initialized() and torch.cuda.is_available():  # a process of an ensemble for each GPU
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         own = {name: value for name, value in override.items() if name not in _OF_ENSEMBLES}
         settings = accepted(own, "inference", "prediction parameters")
         self.parser = ConfigParser()

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from monai.utils.enums import AlgoKeys
 
 from monai_dino.auto3dseg.algorithms import bundle_settings, require_known
+from monai_dino.auto3dseg.comparison_settings import check_path
 from monai_dino.commands.bundles import bundles_path
 from monai_dino.errors import ConfigurationError, InputError
-from monai_dino.files import written_whole
+from monai_dino.files import read_json_object, write_json, written_whole
 
 __all__ = ["PROGRESS", "accepted", "algo_folder", "config_path", "read_yaml", "train", "validate", "write_yaml"]
 
@@ -40,7 +42,8 @@ def train(config_file: str | Sequence[str], **override: Any) -> None:
     """
     folder, settings = _settings(config_file)
     settings |= accepted(override, "train", "training parameters")
-    (folder / PROGRESS).unlink(missing_ok=True)  # it would not be that of the new network
+    if int(os.environ.get("RANK", "0")) == 0:
+        _forget_score(folder)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     _run(["train", "multi_gpu_train"] if several else ["train"], "train", folder, settings)
     if int(os.environ.get("RANK", "0")) == 0:
@@ -60,8 +63,14 @@ def validate(config_file: str | Sequence[str], **override: Any) -> float:
         The mean Dice over classes and cases.
 
     Raises:
+        ConfigurationError: for another split than ``validation``, or a configuration that cannot be read.
         InputError: when it is undefined.
     """
+    if override.get("split", "validation") != "validation":
+        raise ConfigurationError(
+            f"split={override['split']}: an algorithm's score is that of its validation cases; measure others with "
+            f"evaluate.json of the bundle dino_segmentation"
+        )
     folder, settings = _settings(config_file)
     kept = {name: settings[name] for name in _DATA}
     known = accepted(override, "evaluate", "validation parameters")
@@ -150,14 +159,25 @@ def write_yaml(path: Path, content: Any, header: str = "") -> None:
         partial.write_text(header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
+def _forget_score(folder: Path) -> None:
+    """Takes away the score of an earlier training, which AutoRunner would take for that of the new one."""
+    (folder / PROGRESS).unlink(missing_ok=True)
+    if (state := folder / "algo_object.json").is_file():
+        content = read_json_object(state, ConfigurationError, "generate the algorithms again")
+        write_json(state, {k: v for k, v in content.items() if k != AlgoKeys.SCORE.value})
+
+
 def _settings(config_file: str | Sequence[str]) -> tuple[Path, dict[str, Any]]:
     folder = algo_folder(config_file)
+    check_path("the algorithm's folder", folder)
     path = folder / "configs" / "hyper_parameters.yaml"
     settings = dict(read_yaml(path))
     require_known(settings.keys() - _DATA, str(path))
     for name in ("datalist", "store_dir"):  # relative to the folder, so that it may be moved
         if name in settings:
             settings[name] = os.path.normpath(folder / settings[name])
+    for name in ("dataset_dir", "datalist", "store_dir", "weights"):
+        check_path(name, settings.get(name))
     return folder, settings
 
 

@@ -63,6 +63,16 @@ def test_thick_slices(tmp_path: Path) -> None:
 def test_pictures(tmp_path: Path) -> None:
     settings = found(tmp_path, stats_of([[200, 150], [600, 500]], spacing=(1, 1)), modality="ultrasound")
     assert (settings["plane"], settings["modality"], settings["window"]) == ("axial", "us", None)
+    assert settings["slice_size"] is None
+
+
+def test_masks_of_black_and_white(tmp_path: Path) -> None:
+    """A picture's 0 and 255 are background and one class, as in a training; a volume's are classes."""
+    for suffix, count in ((".png", 2), (".nii.gz", 256)):
+        path = tmp_path / f"list{suffix}.json"
+        path.write_text(json.dumps({"training": [{"image": f"a{suffix}", "label": f"b{suffix}"}]}))
+        settings = found(tmp_path, stats_of([[200, 150]], spacing=(1, 1), labels=(0, 255)), datalist=str(path))
+        assert len(settings["class_names"]) == count
 
 
 def test_what_the_input_states_wins(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +73,16 @@ def test_pictures_have_no_volume(tmp_path: Path) -> None:
 def test_a_change_of_the_data_is_noticed(tmp_path: Path) -> None:
     items = volumes(tmp_path, (12, 12, 10), (12, 12, 10))
     before = data_digest({"training": items})
+    (tmp_path / "copy").mkdir()
     assert data_digest({"training": [dict(item) for item in items]}) == before
     assert data_digest({"held out": items}) != before
     assert data_digest({"training": [{**items[0], "patient": "q"}, items[1]]}) != before
-    write_volume(tmp_path / "l1.nii.gz", np.ones((12, 12, 10), np.uint8), np.diag([1.0, 1, 3, 1]))
+    copied = [{**item, "image": shutil.copy(item["image"], (tmp_path / "copy"))} for item in items]
+    assert data_digest({"training": copied}) == before  # a copy elsewhere, with times of its own
+    label = tmp_path / "l1.nii.gz"
+    times = label.stat()
+    write_volume(label, np.ones((12, 12, 10), np.uint8), np.diag([1.0, 1, 3, 1]))
+    os.utime(label, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert data_digest({"training": items}) != before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from monai.bundle import ConfigParser
 
 from monai_dino.auto3dseg import DinoloraAlgo, DinounetAlgo, template_settings, templates_path
 from monai_dino.auto3dseg.training import train
+from monai_dino.data import class_names
 from monai_dino.errors import ConfigurationError, DatalistError
 
 DINO = {"dinolinear": {"_target_": "monai_dino.auto3dseg.DinolinearAlgo", "template_path": templates_path()}}
@@ -182,6 +184,17 @@ def test_validation_list_that_autorunner_copied_into_the_folds(
     assert "validation" not in json.loads((Path(algo.output_path) / "datalist.json").read_text())
 
 
+def test_classes_that_only_the_masks_state(some_balls: Path, datastats: Path, tmp_path: Path) -> None:
+    """Auto3DSeg asks for no names; an evaluation of the folder's datalist finds those of the training in it."""
+    content = json.loads((some_balls / "datalist.json").read_text())
+    del content["labels"]
+    (tmp_path / "d.json").write_text(json.dumps(content))
+    (tmp_path / "input.yaml").write_text(json.dumps(source_of(some_balls) | {"datalist": str(tmp_path / "d.json")}))
+    folder = Path(generated(tmp_path / "w", datastats, tmp_path / "input.yaml").output_path)
+    names = yaml.safe_load(Path(config_of(folder)).read_text())["class_names"]
+    assert class_names(folder / "datalist.json", some_balls) == names == ["background", "class 1"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -231,18 +244,22 @@ def test_untrained(datastats: Path, source: Path, tmp_path: Path) -> None:
         algo.get_score()
 
 
+TWO, RUN = {"CUDA_VISIBLE_DEVICES": "0,1"}, ["-m", "torch.distributed.run", "--nnodes=1", "--nproc_per_node=2"]
+
+
 @pytest.mark.parametrize(
     ("setting", "start"),
     [
         ({}, [None]),
         ({"CMD_PREFIX": "nice -n 5 python"}, ["nice", "-n", "5", "python"]),
-        ({"CUDA_VISIBLE_DEVICES": "0,1"}, [None, "-m", "torch.distributed.run", "--nnodes=1", "--nproc_per_node=2"]),
+        (TWO, [None, *RUN]),
+        (TWO | {"CMD_PREFIX": sys.executable}, [None, *RUN]),
+        (TWO | {"CMD_PREFIX": "nice python"}, ["nice", "python", *RUN]),
+        (TWO | {"CMD_PREFIX": "torchrun --nproc_per_node=2"}, ["torchrun", "--nproc_per_node=2"]),
     ],
-    ids=["plain", "prefix", "two devices"],
+    ids=["plain", "prefix", "two devices", "two and an interpreter", "two and a prefix", "a launcher of one's own"],
 )
 def test_command_line(setting: dict[str, str], start: list[str | None], monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     seen: list[Any] = []
     monkeypatch.setattr("monai_dino.auto3dseg.bundle_algo.launch", lambda *arguments: seen.append(arguments))
     algo = DinounetAlgo()

@@ -58,3 +58,6 @@ def test_no_window() -> None:
     assert shared_window({"shape": shape, "spacing": one}, "axial") == [32, 32]
     assert shared_window({"shape": shape, "spacing": one | {"max": [1.2, 1, 5]}}, "axial") is None
     assert shared_window({"shape": shape | {"max": [50, 24, 5]}, "spacing": one}, "axial") is None
+    for axes in (2, 3):  # pictures
+        sizes = {name: [*size[:2], 1][:axes] for name, size in shape.items()}
+        assert shared_window({"shape": sizes, "spacing": {k: v[:axes] for k, v in one.items()}}, "axial") is None

@@ -12,6 +12,7 @@ import yaml
 from auto3dseg_runs import config_of, generated, source_of
 from bundle_runs import best_of_training, clean_process, read_summary, read_table
 
+from monai_dino.auto3dseg.inference import InferClass
 from monai_dino.auto3dseg.training import _progress, accepted, read_yaml, train, validate
 from monai_dino.errors import ConfigurationError, InputError, WeightsError
 from monai_dino.files import write_csv
@@ -43,12 +44,32 @@ def test_validation_repeats_the_best(trained: Path, tmp_path: Path) -> None:
     assert read_summary(folder / "eval" / "segmentation.json")["ball"]["dice"]["n"] == 2
 
 
+def test_validation_of_other_cases(trained: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"split=testing: an algorithm's score is that of its validation"):
+        validate(config_of(trained), split="testing")
+
+
 def test_a_training_that_fails_leaves_no_score(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "w")
+    state = tmp_path / "w" / "algo_object.json"
+    before = json.loads(state.read_text())
+    state.write_text(json.dumps(before | {"best_metric": 0.9}))  # as AutoRunner adds it after a training
     with pytest.raises(RuntimeError) as error, clean_process():
         train(config_of(tmp_path / "w"), image_size=30)
     assert isinstance(cause(error.value), ConfigurationError)
     assert not (tmp_path / "w" / "progress.yaml").exists()
+    assert json.loads(state.read_text()) == before
+
+
+def test_paths_that_monai_reads_otherwise(trained: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained, tmp_path / "run #1")
+    for call in (train, validate, InferClass):
+        with pytest.raises(ConfigurationError, match="the algorithm's folder: .*/run #1 has a #, which MONAI takes for"):
+            call(config_of(folder))
+    settings = Path(config_of(shutil.copytree(trained, tmp_path / "w")))
+    settings.write_text(settings.read_text().replace("dataset_dir: ", "dataset_dir: /a#b"))
+    with pytest.raises(ConfigurationError, match="dataset_dir: /a#b.* has a #"):
+        train(str(settings))
 
 
 def test_weights_that_cannot_be_had(
@@ -70,6 +91,8 @@ def test_parameters_of_other_algorithms() -> None:
     with pytest.warns(UserWarning, match=r"^training parameters that the bundle does not have are ignored: trainer$"):
         known = accepted(given, "train", "training parameters")
     assert known == {"epochs": 2, "val_interval": 3, "learning_rate": 0.1}
+    steps = {"postprocessing_steps": ["largest"]}
+    assert accepted(steps, "evaluate", "validation parameters") == steps
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert accepted(known, "train", "training parameters") == known

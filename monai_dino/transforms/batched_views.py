@@ -11,6 +11,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Randomizable, Transform
 from monai.utils import convert_to_tensor
+from torch.utils.data import get_worker_info
 
 from monai_dino.errors import ConfigurationError, InputError
 from monai_dino.transforms.crops.block_mask import RandBlockMaskd
@@ -123,6 +124,11 @@ class BatchedViews:
 
     def _draw(self, item: Mapping[Any, Any]) -> tuple[dict[str, CropPlan], list[dict[str, list[DrawnStep]]]]:
         """The boxes of an item, and for each further transform the draws for each of its keys."""
+        if SEED_KEY not in item and get_worker_info() is not None:
+            raise InputError(
+                f"BatchedViews: the item has no {SEED_KEY!r}, and without it every worker and epoch would draw the same "
+                f"views; put RandViewSeed() last into the dataset's transform"
+            )
         rng = view_state(item[SEED_KEY]) if SEED_KEY in item else self.crop.transform.R
         missing = [key for key in self.crop.keys if key not in item]
         if missing and not self.crop.allow_missing_keys:

@@ -107,6 +107,14 @@ def test_without_seeds_draws_go_on() -> None:
     assert not torch.equal(make(data)["image_local"], make(data)["image_local"])
 
 
+def test_workers_want_seeds() -> None:
+    """Each would begin with the same state, in every epoch."""
+    data = [{"image": torch.rand(1, 30, 30)}] * 2
+    loader = DataLoader(data, batch_size=1, collate_fn=BatchedViews(medical_views("mr", **SMALL)), num_workers=1)
+    with pytest.raises(InputError, match=r"has no 'view_seed', .* put RandViewSeed\(\) last"):
+        next(iter(loader))
+
+
 def test_transforms_without_a_batched_form_are_named() -> None:
     with pytest.raises(ConfigurationError, match="RandFlipd has no batched form"):
         BatchedViews(Compose([RandMultiCropd("image"), RandFlipd("image_global")]))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from monai_dino.networks.misfits import misfits
 __all__ = ["load_adapters", "save_adapters"]
 
 _CONFIG, _TENSORS, _ARCHITECTURE = "adapter_config.json", "adapter_model.safetensors", "architecture.json"
+_BASE = "base_weights.json"
 _PREFIX = "base_model.model."  # peft's, before every name
-_REMEDY = "load them onto a plain encoder of the architecture that they were trained on"
+_REMEDY = "load them onto a plain encoder of the architecture and the weights that they were trained on"
 
 
 def save_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
-    """Writes the adapters alone, in peft's own format, as safetensors, and the encoder's architecture beside them.
+    """Writes the adapters alone, in peft's own format, as safetensors, and beside them the encoder's architecture and a
+    digest of the weights that they belong to.
 
     Args:
         encoder: an encoder adapted with LoRA.
@@ -43,19 +46,20 @@ def save_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
     with quiet_transformers():
         backbone.save_pretrained(folder)
     write_json(Path(folder) / _ARCHITECTURE, encoder.architecture)
+    write_json(Path(folder) / _BASE, {"last_block": _base_digest(encoder)})
 
 
 def load_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
     """Adds the adapters that :func:`save_adapters` wrote, to be trained on or used.
 
     Args:
-        encoder: an encoder without adapters, of the architecture they were trained on.
+        encoder: an encoder without adapters, of the architecture and the weights they were trained on.
         folder: where they were written.
 
     Raises:
         ConfigurationError: when the encoder has adapters already.
         WeightsError: when the folder holds no adapters or they do not fit the encoder; it names every tensor or field
-            that does not.
+            that does not. When the encoder's weights are others than those they were trained on.
     """
     folder = Path(folder)
     if has_adapters(encoder):
@@ -64,6 +68,8 @@ def load_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
     if (folder / _ARCHITECTURE).is_file():
         _check_architecture(encoder, folder)
     _check_tensors(encoder, folder, config)
+    if (folder / _BASE).is_file() and _read_json(folder / _BASE).get("last_block") != _base_digest(encoder):
+        raise WeightsError(f"{folder}: its adapters were trained on other weights than the encoder has; {_REMEDY}")
     adaptation = _adaptation(encoder, config)
     backbone: Any = encoder.backbone
     try:
@@ -88,6 +94,16 @@ def _adaptation(encoder: DinoEncoder, config: dict[str, Any]) -> dict[str, Any]:
         return {}
     options = {"rank": config["r"], "alpha": config.get("lora_alpha"), "dropout": config.get("lora_dropout") or 0.0}
     return {"mode": "lora", "freeze_blocks": min(numbers)} | options | {"targets": targets}
+
+
+def _base_digest(encoder: DinoEncoder) -> str:
+    """Of the last block without its adapters: unlike the first layer it does not depend on the input's channels."""
+    blocks: Any = encoder.backbone.get_submodule(encoder.layout.blocks)
+    state = {name.replace(".base_layer.", "."): v for name, v in blocks[-1].state_dict().items() if ".lora_" not in name}
+    found = hashlib.sha256()
+    for name in sorted(state):
+        found.update(name.encode() + state[name].detach().cpu().float().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _check_architecture(encoder: DinoEncoder, folder: Path) -> None:

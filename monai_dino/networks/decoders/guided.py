@@ -94,8 +94,9 @@ def place_features(features: torch.Tensor, cover: tuple[int, int], size: tuple[i
         (torch.arange(n, device=features.device, dtype=torch.float32) + 0.5) * (2 * _STRIDE / c) - 1
         for n, c in zip(size, cover, strict=True)
     ]
+    # type_as: a traced network keeps the device of arange, and would not run on another.
     grid = torch.stack(torch.meshgrid(centres[1], centres[0], indexing="xy"), dim=-1)
-    grid = grid.to(features.dtype).expand(features.shape[0], -1, -1, -1)
+    grid = grid.type_as(features).expand(features.shape[0], -1, -1, -1)
     return F.grid_sample(features, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

@@ -21,8 +21,9 @@ class RandAlongBeams(RandParametric):
         prob: probability that an image is changed.
         apex: range of the row of the beams' origin, in heights of the image: -20 and less for parallel beams (linear
             probe), -0.5 for a wide fan (curved and phased arrays).
-        column: range of the column of the beams' origin, in widths of the image, the middle half by default. Of a whole
-            frame both are known: ``apex`` and the size of :func:`find_sector`'s mask.
+        column: range of the column of the beams' origin, in widths of the image, the middle half by default; from -1
+            to 2. Of a whole frame both are known, where the apex of :func:`find_sector`, in pixels, lies above the
+            frame: ``apex[0] / height`` and ``apex[1] / width``.
 
     Raises:
         ConfigurationError: for values that cannot work.
@@ -38,7 +39,9 @@ class RandAlongBeams(RandParametric):
         self.apex = value_range("apex", apex)
         self.column = value_range("column", column)
         if self.apex[1] >= 0:
-            raise ConfigurationError(f"apex={apex}: expected rows above the image, below 0")
+            raise ConfigurationError(f"apex={apex}: expected rows above the image, in its heights, below 0, such as -0.5")
+        if self.column[0] < -1 or self.column[1] > 2:
+            raise ConfigurationError(f"column={column}: expected widths of the image, from -1 to 2, such as 0.5")
 
     @abstractmethod
     def draw_artefact(self, rng: np.random.RandomState, n: int) -> Parameters:

@@ -13,9 +13,16 @@ from monai_dino.errors import ConfigurationError, WeightsError
 from monai_dino.networks import DinoEncoder, adapt, load_adapters, save_adapters
 
 
+def plain_encoder(arch: dict[str, Any], **settings: Any) -> DinoEncoder:
+    """Always of the same weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return DinoEncoder(arch, **settings)
+
+
 def adapted(arch: dict[str, Any], **settings: Any) -> DinoEncoder:
     torch.manual_seed(0)
-    encoder = DinoEncoder(arch)
+    encoder = plain_encoder(arch)
     adapt(encoder, "lora", **settings)
     for name, parameter in encoder.named_parameters():
         if ".lora_B." in name:
@@ -28,8 +35,7 @@ def test_adapters_alone_round_trip(tiny: dict[str, Any], tmp_path: Path) -> None
     save_adapters(encoder, tmp_path / "adapters")
     saved = load_file(tmp_path / "adapters" / "adapter_model.safetensors")
     assert sum(v.numel() for v in saved.values()) == 3 * 2 * 2 * (32 + 32)
-    torch.manual_seed(0)
-    plain = DinoEncoder(tiny).eval()
+    plain = plain_encoder(tiny).eval()
     load_adapters(plain, tmp_path / "adapters")
     x = torch.rand(2, 1, 28, 28)
     with torch.no_grad():
@@ -43,7 +49,7 @@ def test_loaded_adapters_say_how_to_make_them(tiny: dict[str, Any], tmp_path: Pa
     """So that an encoder can be made of a checkpoint of their training."""
     encoder = adapted(tiny, rank=2, alpha=6.0, freeze_blocks=1, targets=["q_proj", "o_proj"])
     save_adapters(encoder, tmp_path)
-    plain = DinoEncoder(tiny)
+    plain = plain_encoder(tiny)
     adapt(plain, "frozen")
     load_adapters(plain, tmp_path)
     again = DinoEncoder(tiny)
@@ -58,14 +64,14 @@ def test_adapters_of_another_scale_are_not_taken_for_ours(tiny: dict[str, Any], 
     save_adapters(adapted(tiny, rank=2), tmp_path)
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"use_rslora": True}))
-    plain = DinoEncoder(tiny)
+    plain = plain_encoder(tiny)
     load_adapters(plain, tmp_path)
     assert plain.adaptation == {}
 
 
 def test_loaded_adapters_drop_out_only_while_training(tiny: dict[str, Any], tmp_path: Path) -> None:
     save_adapters(adapted(tiny, dropout=0.5), tmp_path)
-    encoder = DinoEncoder(tiny).eval()
+    encoder = plain_encoder(tiny).eval()
     load_adapters(encoder, tmp_path)
     x = torch.rand(1, 1, 28, 28)
     with torch.no_grad():
@@ -76,7 +82,7 @@ def test_loaded_adapters_drop_out_only_while_training(tiny: dict[str, Any], tmp_
 
 def test_frozen_encoder_thaws_for_its_adapters(tiny: dict[str, Any], tmp_path: Path) -> None:
     save_adapters(adapted(tiny), tmp_path)
-    encoder = DinoEncoder(tiny)
+    encoder = plain_encoder(tiny)
     adapt(encoder, "frozen")
     load_adapters(encoder, tmp_path)
     assert not encoder.frozen
@@ -87,7 +93,7 @@ def test_targets_that_peft_shortens_are_loaded(tiny: dict[str, Any], tmp_path: P
     deep = tiny | {"num_hidden_layers": 12}
     encoder = adapted(deep, freeze_blocks=1)
     save_adapters(encoder, tmp_path)
-    again = DinoEncoder(deep)
+    again = plain_encoder(deep)
     load_adapters(again, tmp_path)
     assert sum(".lora_" in name for name, _ in again.named_parameters()) == 11 * 2 * 2
 
@@ -107,6 +113,20 @@ def test_other_architecture_is_named(other: dict[str, Any], words: str, tiny: di
     with pytest.raises(WeightsError, match=words):
         load_adapters(encoder, tmp_path)
     assert not any(".lora_" in name for name in encoder.state_dict())  # refused before anything was changed
+
+
+def test_other_weights_are_refused(tiny: dict[str, Any], tmp_path: Path) -> None:
+    encoder = adapted(tiny, rank=2)
+    save_adapters(encoder, tmp_path)
+    other = DinoEncoder(tiny)
+    with pytest.raises(WeightsError, match="trained on other weights than the encoder has; load them onto a plain"):
+        load_adapters(other, tmp_path)
+    assert not any(".lora_" in name for name in other.state_dict())
+    plain_encoder(tiny).save_pretrained(tmp_path / "base")
+    for channels in (1, 2):  # of which only the first layer depends
+        load_adapters(DinoEncoder(weights=tmp_path / "base", in_channels=channels), tmp_path)
+    (tmp_path / "base_weights.json").unlink()  # as from peft itself
+    load_adapters(other, tmp_path)
 
 
 def test_every_tensor_that_does_not_fit_is_named(tiny: dict[str, Any], tmp_path: Path) -> None:

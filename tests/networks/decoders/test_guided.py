@@ -44,3 +44,8 @@ def test_starts_from_the_upsampled_linear_logits() -> None:
         found = decoder(torch.rand(1, 1, 40, 50), features, (42, 56))
         expected = F.interpolate(decoder.linear(features[3]), size=(42, 56), mode="bilinear")[..., :40, :50]
     torch.testing.assert_close(found, expected)
+
+
+def test_a_traced_network_follows_its_input_to_another_device() -> None:
+    traced = torch.jit.trace(lambda f: place_features(f, (56, 56), (7, 7)), torch.rand(1, 2, 4, 4))
+    assert traced(torch.rand(1, 2, 4, 4, device="meta")).device.type == "meta"

@@ -31,6 +31,8 @@ def test_the_apex_lies_above_the_image() -> None:
     np.testing.assert_allclose(known, [[-0.1, 0.4]] * 5)
     with pytest.raises(ConfigurationError, match="above the image"):
         RandHaze(apex=(-1.0, 0.5))
+    with pytest.raises(ConfigurationError, match=r"column=190.0: expected widths of the image, from -1 to 2"):
+        RandHaze(apex=-0.1, column=190.0)
 
 
 def test_attenuation_falls_and_sliders_are_as_many_as_stated() -> None:

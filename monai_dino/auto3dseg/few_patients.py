@@ -36,6 +36,7 @@ METRICS: dict[Task, tuple[str, ...]] = {
     "classification": ("balanced_accuracy", "auroc"),
 }
 _SELECTING = 0.25  # share of the drawn patients
+_SEEDS_APART = 1000  # another seed gives other draws, not the same but one
 
 Rows = list[dict[str, Any]]
 
@@ -66,7 +67,8 @@ def few_patients(
         predicted nothing, with the reason in ``left_out``.
 
     Raises:
-        MonaiDinoError: when the datalist, the cases or the settings cannot be used, or nothing can be drawn.
+        MonaiDinoError: when the datalist, the cases or the settings cannot be used, nothing can be drawn, or every
+            training failed.
     """
     items = labelled_items(settings.datalist, settings.dataset_dir)
     task, names = task_of(items, settings.task), class_names(settings.datalist, settings.dataset_dir)
@@ -74,13 +76,15 @@ def few_patients(
     check_settings(settings.settings, task)
     for sentence in kept_settings(settings.settings, contestants):
         print(sentence)
-    drawn, left_out = _draw(items, task, names, shots, shares, draws, test_share)
+    drawn, left_out = _draw(items, task, names, shots, shares, draws, test_share, settings.seed)
     output = settings.output.absolute()
     output.mkdir(parents=True, exist_ok=True)
     evaluation = Evaluation(tuple(names), settings.tolerance, settings.postprocessing)
     points: list[CurvePoint] = []
     rows: Rows = []
     threads: set[int] = set()
+    reasons: dict[str, str] = {}
+    worked = False
     try:
         with FileLock(output / ".lock", timeout=0):
             analysis, used = analysed(settings, items, names, task, output)
@@ -90,6 +94,8 @@ def few_patients(
                 jobs = comparison_jobs(settings, contestants, folds, used, analysis["volume"], folder)
                 failures = run_jobs(jobs)
                 threads |= {result["threads"] for job in jobs if (result := job.result()) and "threads" in result}
+                reasons |= {name: why for (name, _), why in failures.items()}
+                worked = worked or len(failures) < len(jobs)
                 left_out += [f"{amount}, draw {draw}: {name} failed: {why}" for (name, draw), why in failures.items()]
                 for contestant in contestants:
                     own = {job.fold: job for job in jobs if job.contestant.name == contestant.name}
@@ -103,6 +109,8 @@ def few_patients(
                     points += _points(contestant.name, amount, folds, scores, task, names)
     except Timeout:
         raise ConfigurationError(f"{output}: another comparison writes here; wait for it, or name another") from None
+    if not worked:
+        raise InputError("every training failed:\n  " + "\n  ".join(f"{name}: {why}" for name, why in reasons.items()))
     about = _about(settings, contestants, used, drawn, test_share) | {"threads": sorted(threads)}
     return LearningCurve(points, rows, left_out, about)
 
@@ -131,12 +139,13 @@ def mean_of_cases(rows: Sequence[Rows], metric: str) -> tuple[np.ndarray, list[s
 
 def _draw(
     items: Rows, task: Task, names: Sequence[str], shots: Sequence[int], shares: Sequence[float], draws: int,
-    test_share: float,
+    test_share: float, seed: int,
 ) -> tuple[dict[str, list[ComparisonFold]], list[str]]:  # fmt: skip
     """Amount -> a fold of each draw, and what was left out."""
     label = np.array([item["label"] for item in items]) if task == "classification" else None
     patients = [str(item["patient"]) for item in items]
-    splits = few_shot_splits(patients, label, shots, shares, draws, test_share, _SELECTING, names, validation_least=1)
+    first = seed * _SEEDS_APART
+    splits = few_shot_splits(patients, label, shots, shares, draws, test_share, _SELECTING, names, 1, first)
     left_out = [f"{amount}: left out, since {why}." for amount, why in splits.left_out.items()]
     found: dict[str, list[ComparisonFold]] = {}
     for split in splits.splits:

@@ -58,13 +58,14 @@ class Job:
             fold: number of the fold.
             folder: its folder.
             data: digest of the cases of the fold, their parts, their files and the classes.
-            weights: digest of the weights; networks other than the bundle's own do not depend on it.
+            weights: digest of the weights; networks other than the bundle's own depend on it where they refer to it.
             **rest: the other attributes.
 
         Returns:
             The job.
         """
-        weights = weights if contestant.network is None else None
+        starts_from_them = contestant.network is None or "@weights" in json.dumps(contestant.network)
+        weights = weights if starts_from_them else None
         settings = {k: v for k, v in rest["settings"].items() if k not in _NO_MATTER}
         matters = {
             "contestant": contestant.plain(),

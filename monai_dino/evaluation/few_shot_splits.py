@@ -59,6 +59,7 @@ def few_shot_splits(
     validation_share: float = 0.25,
     class_names: Sequence[str] = (),
     validation_least: int = 0,
+    first_seed: int = 0,
 ) -> FewShotSplits:
     """Draws few patients to learn from, and holds out the same test patients from all draws.
 
@@ -77,6 +78,7 @@ def few_shot_splits(
         validation_share: share of the drawn patients for validation; 0 for none.
         class_names: names of the classes for messages.
         validation_least: patients of each class that are for validation at least.
+        first_seed: seed of the held-out patients and of the first draw; the others follow it.
 
     Returns:
         The draws; an amount that a class has not enough patients for is left out, with the reason.
@@ -93,7 +95,7 @@ def few_shot_splits(
             f"shares={list(shares)}, validation_share={validation_share}: expected above 0 up to 1, and from 0 below 1"
         )
     who, classes = np.asarray(patient), strata(label, len(patient))
-    is_test = hold_out(label, who, test) if isinstance(test, int | float) else _chosen(who, test)
+    is_test = hold_out(label, who, test, first_seed) if isinstance(test, int | float) else _chosen(who, test)
     pools = {c: np.unique(who[(classes == c) & ~is_test]) for c in np.unique(classes).tolist()}
     made: list[FewShotSplit] = []
     left_out: dict[str, str] = {}
@@ -106,7 +108,7 @@ def few_shot_splits(
             )
             continue
         spared = {c: max(int(validation_share * n), validation_least) for c, n in wanted.items()}
-        made += [_draw(who, classes, pools, wanted, spared, name, seed) for seed in range(seeds)]
+        made += [_draw(who, classes, pools, wanted, spared, name, first_seed + k) for k in range(seeds)]
     if not made:
         raise InputError(f"few-shot: nothing can be drawn; {next(iter(left_out.values()))}; ask for fewer")
     return FewShotSplits(np.flatnonzero(is_test), made, left_out)

@@ -73,6 +73,22 @@ def test_classifiers_learn_from_few_patients_of_each_class(here: Path, tmp_path:
     assert jobs == ["dinofrozen/fold0", "dinofrozen/fold0"]
 
 
+def test_another_seed_draws_and_holds_out_others(here: Path, tmp_path: Path) -> None:
+    tested, learned = [], []
+    for seed in ("0", "1"):
+        output, options = tmp_path / seed, ("--shots", "2", "--draws", "1", "--test-share", "0.5", "--seed", seed)
+        assert run_command("few-shot", here, "balls", output, "flat", *options) == 0
+        tested.append({row["patient"] for row in read_table(output / "few_shot.csv")})
+        [path] = (output / "2-patients" / "folds").iterdir()
+        learned.append({item["patient"] for item in json.loads(path.read_text())["training"]})
+    assert tested[0] != tested[1] or learned[0] != learned[1]
+
+
+def test_when_all_fail_the_command_does(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("few-shot", here, "balls", tmp_path, "broken", "--shots", "2", "--draws", "1") == 1
+    assert "every training failed:\n  broken: " in capsys.readouterr().err
+
+
 def test_a_class_that_is_not_defined_is_left_out_of_its_case() -> None:
     rows = [
         [

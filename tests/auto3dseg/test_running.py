@@ -72,6 +72,8 @@ def test_the_key_knows_what_matters(tmp_path: Path) -> None:
     # A network of MONAI has no use for the weights.
     peer = Contestant("mine", "a test", network={"_target_": "x"})
     assert job(tmp_path, contestant=peer, weights="v").key == job(tmp_path, contestant=peer).key
+    mine = Contestant("mine", "", network={"_target_": "torch.nn.Identity", "weights": "@weights"})
+    assert job(tmp_path, contestant=mine, weights="v").key != job(tmp_path, contestant=mine).key
 
 
 def test_results_of_other_settings_do_not_count(tmp_path: Path) -> None:

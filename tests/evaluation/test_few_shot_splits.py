@@ -44,6 +44,12 @@ def test_seeds_draw_other_patients_but_test_on_the_same() -> None:
     assert len(found.test) == 10
 
 
+def test_another_first_seed_holds_out_and_draws_others() -> None:
+    first, second = (few_shot_splits(np.arange(40), None, (4,), (), 2, 0.25, first_seed=seed) for seed in (0, 7))
+    assert set(first.test.tolist()) != set(second.test.tolist())
+    assert [split.seed for split in second.splits] == [7, 8]
+
+
 def test_segmentation_draws_patients_whatever_they_have() -> None:
     patient = np.repeat([f"p{k}" for k in range(10)], 2)
     found = few_shot_splits(patient, None, (1, 4, 9), (), 2, test=["p0", "p1"], validation_share=0.25)

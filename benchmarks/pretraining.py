@@ -37,7 +37,14 @@ from monai_dino.engines import DinoTrainer
 from monai_dino.handlers import CollapseMonitor, InstrumentsHandler
 from monai_dino.networks import DinoEncoder, adapt
 from monai_dino.ssl import SelfDistillation
-from monai_dino.transforms import BatchedViews, RandViewSeed, ScaleIntensityByModalityd, medical_views
+from monai_dino.transforms import (
+    BatchedViews,
+    RandBrightnessContrast,
+    RandEachViewd,
+    RandViewSeed,
+    ScaleIntensityByModalityd,
+    medical_views,
+)
 
 ROOT = Path(__file__).resolve().parent
 COMMON = {"model_type": "dinov2", "num_attention_heads": 3, "patch_size": 12, "image_size": 96, "mlp_ratio": 4}
@@ -89,6 +96,10 @@ def trainer_of(method: str, folder: Path, options: argparse.Namespace, seed: int
     size = {"global_size": 96 // patch * patch, "local_size": 48 // patch * patch, "local_count": 4}
     masks = patch if network.settings.ibot_weight else None
     views = medical_views("xray", "dino-mx", patch_size=masks, **size)
+    for step in views.transforms:
+        for transform in step.transform.transforms if isinstance(step, RandEachViewd) else ():
+            if isinstance(transform, RandBrightnessContrast):
+                transform.prob = options.brightness
     slices = joined_slices(options.data, folder.parent, options.batch_size * 30, seed, options.shares)
     sampler = StepSampler(len(slices), options.batch_size, seed=seed)
     make_views = BatchedViews(views, options.device)
@@ -117,7 +128,7 @@ def measure(method: str, seed: int, folder: Path, options: argparse.Namespace, r
     findings = json.loads((folder / "verdict.json").read_text()) if (folder / "verdict.json").exists() else {}
     return {
         **{"method": method, "network": "weights" if method in FROM_WEIGHTS else options.network, "seed": seed},
-        **{"changes": json.loads(options.set), "before": before, "after": after, "steps": trainer.state.iteration},
+        **{"changes": json.loads(options.set) | {"brightness": options.brightness}, "before": before, "after": after, "steps": trainer.state.iteration},
         **{"minutes": seconds / 60, "step_s": seconds / trainer.state.iteration},
         **{"memory_mb": _peak_memory(options.device), "verdict": findings, "device": options.device},
         **{"effective_rank": verdict.get("effective_rank"), "loss": verdict["loss"]},
@@ -164,6 +175,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="cpu", help="where views are made, and networks trained and read out")
+    parser.add_argument("--brightness", type=float, default=0.8, help="probability that it changes in a view")
     parser.add_argument("--set", default="{}", help="changes of the settings, as JSON")
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "pretraining.json", help="gains rows")
     options = parser.parse_args()

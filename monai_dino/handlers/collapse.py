@@ -30,8 +30,8 @@ class CollapseMonitor:
     """Watches the rows of :class:`InstrumentsHandler` for signs of collapse; see :class:`CollapseRules`.
 
     A cause for which some rows in succession speak is logged as a warning, with what to try, and again if it ends and
-    comes back; as many rows without it end it. Rows over a window that fills anew, as after a restart, count for neither,
-    unless the targets alone speak. ``verdict.json`` has what was found and when, and whether it holds.
+    comes back; as many rows without it end it. Rows over a window that fills anew, as after a restart, count for
+    neither, unless the targets alone speak. ``verdict.json`` has what was found and when, and whether it holds.
     Training goes on.
 
     Args:

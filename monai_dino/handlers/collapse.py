@@ -30,7 +30,8 @@ class CollapseMonitor:
     """Watches the rows of :class:`InstrumentsHandler` for signs of collapse; see :class:`CollapseRules`.
 
     A cause for which some rows in succession speak is logged as a warning, with what to try, and again if it ends and
-    comes back; as many rows without it end it. ``verdict.json`` has what was found and when, and whether it holds.
+    comes back; as many rows without it end it. Rows over a window that fills anew, as after a restart, count for
+    neither, unless the targets alone speak. ``verdict.json`` has what was found and when, and whether it holds.
     Training goes on.
 
     Args:
@@ -93,6 +94,8 @@ class CollapseMonitor:
         current = self.findings[-1] if self.findings and self.findings[-1]["until"] is None else None
         holds = None if current is None else current["cause"]
         sign = self.rules.sign(row, self.reference, share, holds)
+        if sign is None and self.reference.rows and not self.reference.holds_for(row):
+            return  # while the window fills anew, as after a restart, nothing is known, which is no sign of health
         self._streak = [*self._streak, sign][-self.patience :]
         if len(self._streak) < self.patience or len(set(self._streak)) > 1 or sign == holds:
             return

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 from collections.abc import Mapping, Sequence
@@ -17,22 +16,14 @@ from ignite.engine import Engine, Events
 
 from monai_dino.checkpoints import Checkpoint, find_checkpoints, open_checkpoint, write_checkpoint
 from monai_dino.checkpoints.processes import Processes
-from monai_dino.errors import CheckpointError, ConfigurationError
+from monai_dino.errors import ConfigurationError
 from monai_dino.evaluation.feature_provenance import encoder_hash
-from monai_dino.networks.encoders.merging import has_adapters
+from monai_dino.handlers.run_values import check_length, refuse_changes, run_values, warn_of_changes
 from monai_dino.ssl.training_state import prepare_state, training_tensors
 
 __all__ = ["RunCheckpointHandler"]
 
 _LOGGER = logging.getLogger(__name__)
-
-# What no resume may change -> the setting that makes it.
-_FIXED = {
-    "architecture": "encoder",
-    "in_channels": "in_channels",
-    "adaptation": "adaptation",
-    "teacher": "teacher_weights",
-}
 
 
 class _HasState(Protocol):
@@ -55,6 +46,11 @@ class RunCheckpointHandler:
         score: name of a metric in ``engine.state.metrics``; the checkpoint after its highest value stays as well.
         resume: whether to take up what is there. Without, the folder must have no checkpoint.
         stateful: handlers whose own state is kept, each with ``state_dict`` and ``load_state_dict``.
+        settings: how images are prepared, as :class:`ExportHandler` has it: what an export of a checkpoint writes as
+            ``settings.json``. A run goes on only with the same modality, window, plane, fill, in_channels, image_size
+            and neighbours.
+        data: what else decides which images are seen, and how. A run goes on only with the same ``fold``; other
+            changes are logged, as those of the training's values are.
 
     Attributes:
         best: step and score of the best checkpoint; ``None`` while there is none.
@@ -71,6 +67,8 @@ class RunCheckpointHandler:
         score: str | None = None,
         resume: bool = True,
         stateful: Sequence[_HasState] = (),
+        settings: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         if interval < 1 or keep < 1:
             raise ConfigurationError(f"checkpoint interval={interval}, keep={keep}: expected at least 1 of each")
@@ -80,6 +78,8 @@ class RunCheckpointHandler:
         self.score = score
         self.resume = resume
         self.stateful = list(stateful)
+        self.settings = settings
+        self.data = data
         self.best: dict[str, float] | None = None
         self.saved = 0
         self._stopping = False
@@ -111,8 +111,8 @@ class RunCheckpointHandler:
             The step that the run goes on from; 0 at the beginning.
 
         Raises:
-            CheckpointError: when it does not fit the network, or none is whole.
-            ConfigurationError: when there are checkpoints but ``resume`` is off.
+            CheckpointError: when it does not fit the network or the data, or none is whole.
+            ConfigurationError: when there are checkpoints but ``resume`` is off, or the run would have ended before.
         """
         if not self.resume:
             if found := find_checkpoints(self.ckpt_dir):
@@ -130,11 +130,12 @@ class RunCheckpointHandler:
 
     def _load(self, trainer: Any, checkpoint: Checkpoint) -> None:
         present = self._run_values(trainer)
-        _refuse_changes(checkpoint.state["run"], present, checkpoint.folder)
+        refuse_changes(checkpoint.state["run"], present, checkpoint.folder)
+        check_length(trainer, checkpoint.step, checkpoint.folder)
         prepare_state(trainer.network, trainer.optimizer, checkpoint.tensors)
         checkpoint.load_into(training_tensors(trainer.network, trainer.optimizer))
         state = checkpoint.state
-        _warn_of_changes(state["run"], present, checkpoint.folder)
+        warn_of_changes(state["run"], present, checkpoint.folder)
         trainer.load_state_dict(
             {"iteration": checkpoint.step, "epoch_length": len(trainer.sampler), "max_epochs": trainer.state.max_epochs}
         )
@@ -199,30 +200,11 @@ class RunCheckpointHandler:
             self._previous = None
 
     def _run_values(self, trainer: Any) -> dict[str, Any]:
-        """What a run must keep to go on as if it had not been stopped."""
-        network = trainer.network
-        encoder = network.student.encoder
-        if has_adapters(encoder) and encoder.adaptation.get("mode") != "lora":
-            raise ConfigurationError(
-                "adaptation: the encoder's adapters are none that monai_dino.networks.adapt makes, so that no encoder "
-                "could be made of a checkpoint; merge them with save_pretrained and adapt what that wrote"
-            )
-        if self._teacher is None and (frozen := getattr(network, "frozen_teacher", None)) is not None:
+        if self._teacher is None and (frozen := getattr(trainer.network, "frozen_teacher", None)) is not None:
             self._teacher = encoder_hash(frozen.encoder)
-        return {
-            **network.settings.as_dict(),
-            "architecture": encoder.architecture,
-            "in_channels": encoder.in_channels,
-            "adaptation": encoder.adaptation,
-            "teacher": self._teacher,
-            "average": next(name for name, part in network.named_children() if part is network.average),
-            "seed": trainer.seed,
-            "batch_size": trainer.sampler.batch_size,
-            "samples": trainer.sampler.samples,
-            "steps": trainer.schedules.total,
-            "accumulation_steps": trainer.accumulation_steps,
-            "precision": trainer.precision,
-        }
+        given = {"settings": self.settings, "data": self.data}
+        about = {name: dict(values) for name, values in given.items() if values is not None}
+        return run_values(trainer) | {"teacher": self._teacher} | about
 
     def _save(self, engine: Any) -> None:
         step = engine.state.iteration
@@ -236,23 +218,3 @@ class RunCheckpointHandler:
         tensors = training_tensors(engine.network, engine.optimizer)
         write_checkpoint(self.ckpt_dir, step, tensors, state, self.keep, protect)
         self.saved = step
-
-
-def _refuse_changes(saved: Mapping[str, Any], present: Mapping[str, Any], folder: Path) -> None:
-    """Refuses to go on as another network, also where its tensors have the same shapes."""
-    present = json.loads(json.dumps(present))
-    for key, setting in _FIXED.items():
-        if key == "adaptation" and not saved.get(key):
-            continue  # adapters that were loaded were not always written down; their tensors have to fit anyway
-        if key in saved and saved[key] != present.get(key):
-            raise CheckpointError(
-                f"{folder}: was made with {key} {saved[key]}, but {setting} now makes it {present.get(key)}; set it "
-                f"back to go on, or set another ckpt_dir to begin anew"
-            )
-
-
-def _warn_of_changes(saved: dict[str, Any], present: dict[str, Any], folder: Path) -> None:
-    present = json.loads(json.dumps(present))  # as the saved ones: tuples become lists
-    changed = [f"{key} was {saved.get(key)}, is {value}" for key, value in present.items() if saved.get(key) != value]
-    if changed:
-        _LOGGER.warning("%s: goes on with other settings than it began with: %s", folder, "; ".join(changed))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from monai_dino.errors import ConfigurationError
 from monai_dino.files import read_json_object, write_json
 
 __all__ = ["load_settings", "save_settings"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def save_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
@@ -24,7 +27,9 @@ def save_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
 
 
 def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Reads the settings beside a network; where there is no network yet, the defaults are returned.
+    """Reads the settings beside a network; without a network of ours, as beside public weights, the defaults are taken.
+
+    That they are, and which, is logged.
 
     Args:
         checkpoint: file of the network; its settings are in ``settings.json`` in the same folder.
@@ -43,5 +48,7 @@ def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any]) -> dict[s
             raise ConfigurationError(
                 f"{path}: the settings that {Path(checkpoint).name} was trained with are not here; copy them beside it"
             )
+        taken = ", ".join(f"{key}={value!r}" for key, value in defaults.items())
+        _LOGGER.warning("%s: there is no such file; what is not given has its default: %s", path, taken)
         return dict(defaults)
     return dict(defaults) | read_json_object(path, ConfigurationError, "train again, or give every setting")

@@ -13,7 +13,7 @@ from monai.inferers import Inferer
 
 from monai_dino.errors import ConfigurationError, NetworkError
 
-__all__ = ["AutocastInferer", "Precision", "autocast", "uses_fp16"]
+__all__ = ["AutocastInferer", "Precision", "autocast", "resolved_precision", "uses_fp16"]
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -32,11 +32,28 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     Raises:
         ConfigurationError: for another name.
     """
+    resolved = resolved_precision(precision, device)
+    dtype = torch.float16 if uses_fp16(resolved) else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=resolved != "fp32")
+
+
+def resolved_precision(precision: Precision, device: torch.device) -> str:
+    """What a precision comes to on a device.
+
+    Args:
+        precision: see :func:`autocast`.
+        device: where the network is.
+
+    Returns:
+        ``fp32``, ``bf16`` or ``fp16``.
+
+    Raises:
+        ConfigurationError: for another name.
+    """
     check_precision(precision)
-    if precision == "auto":
-        precision = "bf16" if _computes_bf16(device) else "fp32"
-    dtype = torch.float16 if uses_fp16(precision) else torch.bfloat16
-    return torch.autocast(device.type, dtype, enabled=precision != "fp32")
+    if precision != "auto":
+        return precision
+    return "bf16" if _computes_bf16(device) else "fp32"
 
 
 def uses_fp16(precision: str) -> bool:

@@ -4,6 +4,7 @@
 from monai_dino.ssl.distillation import Distillation
 from monai_dino.ssl.distribute import distribute
 from monai_dino.ssl.export import encoder_of_checkpoint, export_checkpoint
+from monai_dino.ssl.frozen_teacher import require_teacher_weights
 from monai_dino.ssl.parameter_groups import build_optimizer, parameter_groups
 from monai_dino.ssl.presets import PRESETS, ssl_settings
 from monai_dino.ssl.projected import ProjectedEncoder, Projections
@@ -27,5 +28,6 @@ __all__ = [
     "encoder_of_checkpoint",
     "export_checkpoint",
     "parameter_groups",
+    "require_teacher_weights",
     "ssl_settings",
 ]

@@ -60,7 +60,7 @@ class Distillation(StudentTraining):
             learns at a tenth of their rate.
         teacher_head: head for class tokens that the teacher came with, of ``prototypes`` prototypes; taken over and
             frozen in place. Its patches are read along random directions all the same, at the preset's temperature.
-        **changes: fields of :class:`SslSettings` in place of the preset's.
+        **changes: fields of :class:`SslSettings` in place of the preset's; ``None`` keeps the preset's.
 
     Attributes:
         student: what is trained.

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
-from monai_dino.checkpoints import open_checkpoint
+from monai_dino.checkpoints import Checkpoint, open_checkpoint
 from monai_dino.errors import CheckpointError
+from monai_dino.files import write_json
 from monai_dino.networks import DinoEncoder, adapt
 
 __all__ = ["Which", "encoder_of_checkpoint", "export_checkpoint"]
+
+_LOGGER = logging.getLogger(__name__)
 
 Which = Literal["teacher", "student"]
 
@@ -31,9 +35,54 @@ def encoder_of_checkpoint(ckpt_dir: str | Path, which: Which = "teacher", step: 
     Raises:
         CheckpointError: when there is no checkpoint, none is whole, or it is of another kind.
     """
+    return _encoder(_open(ckpt_dir, step), which)
+
+
+def export_checkpoint(
+    ckpt_dir: str | Path, folder: str | Path, which: Which = "teacher", step: int | None = None
+) -> dict[str, Any]:
+    """Writes the encoder of a checkpoint as a Hugging Face folder, with adapters merged.
+
+    ``dino_segmentation`` and ``dino_classification`` take it as ``weights``, ``transformers.AutoModel`` loads it too.
+    How images were prepared goes beside it, as ``settings.json``; where the checkpoint does not state it, that is
+    logged.
+
+    Args:
+        ckpt_dir: folder of the checkpoints.
+        folder: where to write; made if it is not there.
+        which: ``teacher`` or ``student``.
+        step: the checkpoint's step; the newest whole one by default.
+
+    Returns:
+        The encoder's architecture.
+
+    Raises:
+        CheckpointError: as for :func:`encoder_of_checkpoint`.
+    """
+    checkpoint = _open(ckpt_dir, step)
+    encoder = _encoder(checkpoint, which)
+    encoder.save_pretrained(folder)
+    settings = checkpoint.state["run"].get("settings")
+    if settings is None:
+        _LOGGER.warning(
+            "%s: does not state how its images were prepared, so that no settings.json is written to %s; give "
+            "modality, image_size, plane and the like wherever the encoder is used",
+            checkpoint.folder,
+            folder,
+        )
+    else:
+        write_json(Path(folder) / "settings.json", settings)
+    return encoder.architecture
+
+
+def _open(ckpt_dir: str | Path, step: int | None) -> Checkpoint:
     checkpoint = open_checkpoint(ckpt_dir, step)
     if checkpoint is None:
         raise CheckpointError(f"{ckpt_dir}: holds no checkpoint; name the ckpt_dir of a training")
+    return checkpoint
+
+
+def _encoder(checkpoint: Checkpoint, which: Which) -> DinoEncoder:
     try:
         run = checkpoint.state["run"]
         network = run["average"] if which == "teacher" else "student"
@@ -51,27 +100,3 @@ def encoder_of_checkpoint(ckpt_dir: str | Path, which: Which = "teacher", step: 
         wanted[own if own in checkpoint.tensors else f"student.encoder.{name}"] = parameter
     checkpoint.load_into(wanted, subset=True)
     return encoder.eval()
-
-
-def export_checkpoint(
-    ckpt_dir: str | Path, folder: str | Path, which: Which = "teacher", step: int | None = None
-) -> dict[str, Any]:
-    """Writes the encoder of a checkpoint as a Hugging Face folder, with adapters merged.
-
-    ``dino_segmentation`` and ``dino_classification`` take it as ``weights``, ``transformers.AutoModel`` loads it too.
-
-    Args:
-        ckpt_dir: folder of the checkpoints.
-        folder: where to write; made if it is not there.
-        which: ``teacher`` or ``student``.
-        step: the checkpoint's step; the newest whole one by default.
-
-    Returns:
-        The encoder's architecture.
-
-    Raises:
-        CheckpointError: as for :func:`encoder_of_checkpoint`.
-    """
-    encoder = encoder_of_checkpoint(ckpt_dir, which, step)
-    encoder.save_pretrained(folder)
-    return encoder.architecture

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -12,9 +14,25 @@ from monai_dino.losses.collectives import global_mean
 from monai_dino.networks import DinoEncoder, EncoderOutput
 from monai_dino.networks.heads import ProjectionHead
 
-__all__ = ["FrozenTeacher", "Standardized"]
+__all__ = ["FrozenTeacher", "Standardized", "require_teacher_weights"]
 
 _SMALLEST = 1e-6
+
+
+def require_teacher_weights(weights: str | Path | None) -> None:
+    """Checks that a teacher does not have random weights; the bundle calls this when it starts.
+
+    Args:
+        weights: where the teacher's weights come from; ``None`` for random ones.
+
+    Raises:
+        ConfigurationError: when they are random.
+    """
+    if weights is None:
+        raise ConfigurationError(
+            "teacher_weights: none are given, so the student would learn the features of a random teacher; name a "
+            "Hugging Face folder or hub id (such as facebook/dinov2-large) or a checkpoint as `teacher_weights`"
+        )
 
 
 class FrozenTeacher(nn.Module):

@@ -32,8 +32,12 @@ PRESETS = {
     # and ViT-g have prototypes=131072, and head_bottleneck_dim=384 in the head of class tokens.
     "dinov2": SslSettings(),
     # Siméoni et al. 2025 and dinov3_vit7b16_pretrain.yaml, but for the sizes of the heads, which are of a ViT-7B there
-    # (262144 and 98304 prototypes), and Gram anchoring from 1000 of 1200 epochs on, as dinov3_vit7b16_gram_anchor.yaml.
-    # Learning rate (5e-5, which the code multiplies by 4), weight decay and momentum are constant there.
+    # (262144 and 98304 prototypes), and for the class tokens of global and local views, which have a norm each there.
+    # Learning rate (5e-5, which the code multiplies by 4), weight decay and momentum are constant there. Weight, start
+    # and refreshes of Gram anchoring are those of dinov3_vit7b16_gram_anchor.yaml, from 1000 of 1200 epochs on; the
+    # rest of that file is not followed. There the Gram teacher sees undistorted crops of 512 pixels, twice the
+    # student's side, and its features are scaled down; here it sees the student's own augmented views. Momentum is
+    # 0.999 there, the peak rate 3e-5 (times 4), and the weight of the local loss falls to 0.5 when anchoring begins.
     "dinov3": SslSettings(
         gram_weight=2.0,
         teacher_temp_warmup=0.1,

@@ -31,7 +31,7 @@ class SelfDistillation(StudentTraining):
         batch_size: images of a step over all processes, from which values left open are derived.
         pretrained: whether the encoder starts from weights, so that its new heads are warmed up first, and it then
             learns at a tenth of their rate.
-        **changes: fields of :class:`SslSettings` in place of the preset's.
+        **changes: fields of :class:`SslSettings` in place of the preset's; ``None`` keeps the preset's.
 
     Attributes:
         student: what is trained.

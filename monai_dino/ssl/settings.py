@@ -23,7 +23,8 @@ class SslSettings:
         dino_weight: weight of the loss between class tokens of different views.
         ibot_weight: weight of the loss of masked patches (iBOT, Zhou et al. 2022).
         koleo_weight: weight of the loss that spreads class tokens over the batch.
-        gram_weight: weight of Gram anchoring (DINOv3, Siméoni et al. 2025, section 4).
+        gram_weight: weight of Gram anchoring (DINOv3, Siméoni et al. 2025, section 4). Unlike there, the Gram teacher
+            sees the student's own global views, augmented and at their size, not undistorted ones of twice the side.
         gram_start: share of the run after which Gram anchoring begins, with the teacher of that moment.
         gram_refresh: steps after which the Gram teacher is replaced by the present teacher.
         gram_refreshes: how often it is replaced; the last one then stays.
@@ -43,7 +44,8 @@ class SslSettings:
         base_learning_rate: learning rate before scaling by the batch size.
         rate_scaling: ``sqrt_1024``: times the square root of batch / 1024; ``linear_256``: times batch / 256; ``none``.
         learning_rate: the peak itself; ``None`` derives it from the two above and the batch size.
-        min_learning_rate: learning rate at the end; ``None`` takes the peak, so that it stays constant.
+        min_learning_rate: learning rate at the end; ``None`` takes the peak, so that it stays constant. Through a
+            preset ``None`` keeps the preset's: give the peak itself, as ``learning_rate`` and here.
         warmup: share of the run in which the learning rate rises.
         weight_decay: at the first step.
         weight_decay_end: at the last one.

@@ -18,6 +18,9 @@ from monai_dino.ssl.settings import SslSettings
 
 __all__ = ["StudentTraining", "entropies"]
 
+# Of the encoder's configuration, what its own forward pass applies and encode_together does not.
+_NOT_APPLIED = ("drop_path_rate", "hidden_dropout_prob")
+
 
 class StudentTraining(nn.Module):
     """A student with its losses, as :class:`monai_dino.engines.DinoTrainer` trains it.
@@ -33,7 +36,8 @@ class StudentTraining(nn.Module):
         unsaved: beginnings of the names of parameters and buffers that no checkpoint needs.
 
     Raises:
-        ConfigurationError: for an encoder of which nothing is trained.
+        ConfigurationError: for an encoder of which nothing is trained, or whose configuration has dropout or drop path
+            that the training would not apply.
     """
 
     unsaved: ClassVar[tuple[str, ...]] = ()
@@ -96,11 +100,17 @@ class StudentTraining(nn.Module):
 
 
 def _prepare(encoder: DinoEncoder, masks: bool) -> None:
-    """Switches on what only pretraining uses, and refuses what would train nothing."""
+    """Switches on what only pretraining uses, and refuses what would train nothing, or otherwise than stated."""
     if encoder.frozen or not any(p.requires_grad for p in encoder.parameters()):
         raise ConfigurationError(
             "adaptation: nothing of the encoder is trained; pretraining wants 'full', 'lora' or 'bitfit'"
         )
+    for field in _NOT_APPLIED:
+        if value := getattr(encoder.backbone.config, field, 0.0):
+            raise ConfigurationError(
+                f"encoder: its configuration has {field}={value}, which pretraining does not apply; set it to 0 there, "
+                f"and the share of drop path by network_def::drop_path"
+            )
     encoder.augment_positions = True
     # Where the first blocks are frozen, a trained mask token would send gradients through all of them.
     if masks and any(p.requires_grad for p in encoder.blocks[0].parameters()):

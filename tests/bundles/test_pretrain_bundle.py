@@ -28,6 +28,7 @@ from monai.bundle import verify_metadata, verify_net_in_out
 from synthetic import write_balls, write_stripes
 
 from monai_dino.checkpoints import find_checkpoints
+from monai_dino.commands import main
 from monai_dino.commands.bundles import bundles_path
 from monai_dino.networks import DinoEncoder
 
@@ -87,9 +88,21 @@ def test_a_finished_training_is_not_repeated_and_a_longer_one_goes_on(
     assert len(read_table(bundle / "runs" / "training.csv")) == 4
     run_bundle(bundle, "train", dataset_dir=data, **(TRAINING | {"epochs": 3}))
     assert [int(row["step"]) for row in read_table(bundle / "runs" / "training.csv")] == [1, 2, 3, 4, 5, 6]
-    with pytest.raises(RuntimeError) as error:
-        run_bundle(bundle, "train", dataset_dir=data, resume=False, **TRAINING)
-    assert "holds checkpoints of another run" in messages_of(error.value)
+    for change, message in (
+        ({"resume": False}, "holds checkpoints of another run"),
+        ({"plane": "sagittal"}, "was made with plane 'axial', which is now 'sagittal'"),
+        ({"fold": 0}, "was made with fold None, which is now 0"),
+        ({"epochs": 1}, "was saved after step 6, but epochs=1"),
+    ):
+        with pytest.raises(RuntimeError) as error:
+            run_bundle(bundle, "train", dataset_dir=data, **(TRAINING | change))
+        assert message in messages_of(error.value), message
+
+
+def test_a_checkpoint_is_exported_with_its_settings(trained: Path, tmp_path: Path) -> None:
+    assert main(["export", str(trained / "checkpoints"), str(tmp_path / "encoder")]) == 0
+    one, other = (folder / "settings.json" for folder in (trained / "models" / "teacher", tmp_path / "encoder"))
+    assert json.loads(one.read_text()) == json.loads(other.read_text())
 
 
 def test_embeddings_of_a_folder(trained: Path, data: Path, tmp_path: Path) -> None:
@@ -115,19 +128,26 @@ def test_the_other_bundles_take_the_encoder(
     assert all(torch.equal(state[key], value) for key, value in pretrained.items())  # frozen by default
 
 
-def test_distillation(data: Path, tmp_path: Path) -> None:
-    bundle = copy_bundle(NAME, tmp_path / "encoder")
-    DinoEncoder(TINY["dinov3_vit"]).save_pretrained(tmp_path / "large")
-    arguments = {"teacher_weights": str(tmp_path / "large"), "dataset_dir": data, **TRAINING, "epochs": 1}
+def open_distillation(bundle: Path, **settings: Any) -> Any:
     from monai.bundle import ConfigWorkflow
 
-    workflow = ConfigWorkflow(
+    return ConfigWorkflow(
         config_file=[str(bundle / "configs" / f"{name}.json") for name in ("train", "distill")],
         logging_file=False,
         workflow_type="train",
         bundle_root=str(bundle),
-        **{key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()},
+        **{key: str(value) if isinstance(value, Path) else value for key, value in settings.items()},
     )
+
+
+def test_distillation(data: Path, tmp_path: Path) -> None:
+    bundle = copy_bundle(NAME, tmp_path / "encoder")
+    DinoEncoder(TINY["dinov3_vit"]).save_pretrained(tmp_path / "large")
+    arguments = {"dataset_dir": data, **TRAINING, "epochs": 1}
+    with clean_process(), pytest.raises(RuntimeError) as error:
+        open_distillation(bundle, teacher=TINY["dinov3_vit"], **arguments).initialize()
+    assert "teacher_weights: none are given" in messages_of(error.value)
+    workflow = open_distillation(bundle, teacher_weights=str(tmp_path / "large"), **arguments)
     with clean_process():
         workflow.initialize()
         workflow.run()

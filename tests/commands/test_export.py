@@ -13,7 +13,7 @@ from monai_dino.networks import DinoEncoder
 
 
 def test_the_command_writes_what_the_handler_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    checkpoints = RunCheckpointHandler(tmp_path / "checkpoints")
+    checkpoints = RunCheckpointHandler(tmp_path / "checkpoints", settings={"modality": "mr"})
     export = ExportHandler(tmp_path / "checkpoints", tmp_path / "models", checkpoints, {"modality": "mr"})
     tiny_trainer(tiny_store(tmp_path), 1, handlers=lambda _: [checkpoints, export]).run()
     assert "models/teacher (use it as weights)" in capsys.readouterr().out
@@ -21,7 +21,8 @@ def test_the_command_writes_what_the_handler_writes(tmp_path: Path, capsys: pyte
         assert main(["export", str(tmp_path / "checkpoints"), str(tmp_path / which), "--which", which]) == 0
         one, other = (DinoEncoder(weights=folder / which).state_dict() for folder in (tmp_path / "models", tmp_path))
         assert all((one[name] == other[name]).all() for name in one)
-        assert load_settings(tmp_path / "models" / which / "model.safetensors", {}) == {"modality": "mr"}
+        for folder in (tmp_path / "models", tmp_path):
+            assert load_settings(folder / which / "model.safetensors", {}) == {"modality": "mr"}
 
 
 def test_nothing_to_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,6 +119,33 @@ def test_resumed_run_comes_to_the_same_verdict(stop: int, tmp_path: Path) -> Non
     assert second.state_dict() == whole.state_dict()
 
 
+@pytest.mark.parametrize("stop", range(110, 200, 20))
+def test_a_window_that_fills_anew_ends_no_verdict(stop: int, tmp_path: Path) -> None:
+    """As after a resume, with a batch that is small beside the window."""
+
+    def refilling(step: int) -> dict[str, float]:
+        rows = min(512, 64 * (step - stop) // 10)
+        return uniform(step) | ({"feature_rows": float(rows), "effective_rank": rows / 64} if rows < 512 else {})
+
+    whole = judge(CollapseMonitor(tmp_path / "whole"), uniform, range(10, 301, 10))
+    first = judge(CollapseMonitor(tmp_path / "parts"), uniform, range(10, stop + 1, 10))
+    second = CollapseMonitor(tmp_path / "parts")
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    judge(second, refilling, range(stop + 10, 301, 10))
+    assert [(finding["cause"], finding["until"]) for finding in whole.findings] == [("uniform", None)]
+    assert second.state_dict() == whole.state_dict()
+    assert written(tmp_path / "parts")["collapse"] == "uniform"
+
+
+def test_a_window_that_fills_anew_brings_no_verdict_nearer(tmp_path: Path) -> None:
+    monitor = judge(CollapseMonitor(tmp_path), uniform, range(10, 401, 10))
+    judge(monitor, lambda step: row(step, feature_rows=64.0), range(410, 501, 10))
+    judge(monitor, lambda step: row(step, effective_rank=70.0), range(510, 521, 10))
+    assert monitor.findings[0]["until"] is None
+    judge(monitor, lambda step: row(step, effective_rank=70.0), [530])
+    assert monitor.findings[0]["until"] == 530
+
+
 def test_in_a_training(tmp_path: Path) -> None:
     def output(step: int) -> dict[str, Any]:
         made = output_of(step)

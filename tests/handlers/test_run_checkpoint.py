@@ -16,6 +16,7 @@ from monai_dino.checkpoints import find_checkpoints, read_state
 from monai_dino.data import SliceStore
 from monai_dino.errors import CheckpointError, ConfigurationError
 from monai_dino.handlers import RunCheckpointHandler
+from monai_dino.inferers.autocast import resolved_precision
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +162,37 @@ def test_changed_settings_are_named(store: SliceStore, tmp_path: Path, caplog: p
         RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, epochs=3, clip_norm=2.0))
     assert "clip_norm was 3.0, is 2.0" in caplog.text
     assert "steps was 5, is 15" in caplog.text
+
+
+def test_other_images_are_refused_and_kept_in_what_follows(store: SliceStore, tmp_path: Path) -> None:
+    settings, data = {"plane": "sagittal", "image_size": 32}, {"fold": 0, "recipe": "dinov2"}
+    handler = RunCheckpointHandler(tmp_path, interval=5, settings=settings, data=data)
+    tiny_trainer(store, epochs=1, handlers=lambda _: [handler]).run()
+    run = read_state(tmp_path, 5)["run"]
+    assert (run["settings"], run["data"]) == (settings, data)
+    for change, message in (
+        ({"settings": settings | {"plane": "axial"}}, "was made with plane 'sagittal', which is now 'axial'"),
+        ({"data": data | {"fold": None}}, "was made with fold 0, which is now None"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            RunCheckpointHandler(tmp_path, **change).take_up(tiny_trainer(store))
+    assert RunCheckpointHandler(tmp_path, settings=settings, data=data).take_up(tiny_trainer(store)) == 5
+
+
+def test_a_run_of_fewer_steps_is_refused(store: SliceStore, tmp_path: Path) -> None:
+    tiny_trainer(store, epochs=2, handlers=lambda _: [RunCheckpointHandler(tmp_path, interval=10)]).run()
+    with pytest.raises(ConfigurationError, match=r"after step 10, but epochs=1 .*batch_size=4.* only 5 steps"):
+        RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, epochs=1))
+
+
+def test_what_auto_came_to_is_compared(store: SliceStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer = tiny_trainer(store, epochs=1, precision="auto", handlers=lambda _: [RunCheckpointHandler(tmp_path)])
+    trainer.run()
+    came_to = read_state(tmp_path, 5)["run"]["precision"]
+    assert came_to == resolved_precision("auto", trainer.state.device)
+    with caplog.at_level(logging.WARNING):
+        RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, epochs=1, precision=came_to))
+    assert "precision" not in caplog.text
 
 
 def test_adapters_that_no_export_could_make_are_refused_at_once(store: SliceStore, tmp_path: Path) -> None:

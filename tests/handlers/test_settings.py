@@ -24,11 +24,15 @@ def test_round_trip(tmp_path: Path, kept: dict[str, Any]) -> None:
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["settings.json"]
 
 
-def test_defaults_fill_in(tmp_path: Path) -> None:
+def test_defaults_fill_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     defaults = {"plane": "axial", "window": None}
     assert load_settings(tmp_path / "model.pt", defaults) == defaults
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path / 'settings.json'}: there is no such file")
+    assert message.endswith("plane='axial', window=None")
     save_settings(tmp_path / "settings.json", {"plane": "coronal"})
     assert load_settings(tmp_path / "model.pt", defaults) == {"plane": "coronal", "window": None}
+    assert caplog.messages == [message]
     assert defaults == {"plane": "axial", "window": None}
 
 

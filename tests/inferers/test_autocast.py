@@ -10,7 +10,7 @@ from torch import nn
 
 from monai_dino.errors import ConfigurationError, NetworkError
 from monai_dino.inferers import AutocastInferer
-from monai_dino.inferers.autocast import autocast
+from monai_dino.inferers.autocast import autocast, resolved_precision
 
 CPU = torch.device("cpu")
 
@@ -55,6 +55,8 @@ def test_bf16_is_float32_outside_and_close(network: nn.Module) -> None:
 def test_auto_goes_by_the_cpu(able: dict[str, bool], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert seen_type("auto") == expected
+    assert resolved_precision("auto", CPU) == ("bf16" if expected == torch.bfloat16 else "fp32")
+    assert resolved_precision("fp16", CPU) == "fp16"
 
 
 @pytest.mark.parametrize("able", [False, True])

@@ -21,7 +21,7 @@ from monai_dino.handlers import RunCheckpointHandler
 from monai_dino.handlers.sample_position import SamplePositionHandler
 from monai_dino.networks import DinoEncoder, adapt
 from monai_dino.networks.heads import ProjectionHead
-from monai_dino.ssl import PRESETS, Distillation, build_optimizer
+from monai_dino.ssl import PRESETS, Distillation, build_optimizer, require_teacher_weights
 from monai_dino.ssl.frozen_teacher import FrozenTeacher, Standardized
 from monai_dino.ssl.training_state import training_tensors
 
@@ -252,6 +252,12 @@ def test_what_cannot_work_is_refused() -> None:
     adapt(frozen, "frozen")
     with pytest.raises(ConfigurationError, match="adaptation: nothing of the encoder is trained"):
         distillation(student=frozen)
+
+
+def test_a_teacher_of_random_weights_is_refused_where_the_bundle_asks() -> None:
+    with pytest.raises(ConfigurationError, match="teacher_weights: none are given"):
+        require_teacher_weights(None)
+    require_teacher_weights("facebook/dinov2-large")
 
 
 def test_targets_of_directions_are_scored_in_float32_under_autocast() -> None:

@@ -10,7 +10,7 @@ from pretraining import tiny_store, tiny_trainer
 
 from monai_dino.checkpoints import write_checkpoint
 from monai_dino.errors import CheckpointError
-from monai_dino.handlers import RunCheckpointHandler
+from monai_dino.handlers import RunCheckpointHandler, load_settings
 from monai_dino.networks import DinoEncoder
 from monai_dino.ssl import encoder_of_checkpoint, export_checkpoint
 
@@ -44,6 +44,21 @@ def test_the_exported_encoders_are_those_of_the_training(tmp_path: Path, adaptat
         made[which] = loaded(torch.ones(1, 1, 32, 32)).cls
     assert not torch.allclose(made["teacher"], made["student"])
     assert not torch.allclose(made["student"], start)
+
+
+def test_settings_of_the_images_go_beside_the_encoder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store, settings = tiny_store(tmp_path), {"plane": "sagittal", "image_size": 32, "window": (0, 9)}
+    for name, kept in (("with", settings), ("without", None)):
+        handler = RunCheckpointHandler(tmp_path / name / "checkpoints", settings=kept)
+        tiny_trainer(store, 1, handlers=lambda _, h=handler: [h]).run()
+    with caplog.at_level("WARNING"):
+        export_checkpoint(tmp_path / "with" / "checkpoints", tmp_path / "with" / "encoder")
+    assert load_settings(tmp_path / "with" / "encoder" / "settings.json", {}) == settings | {"window": [0, 9]}
+    assert "how its images were prepared" not in caplog.text
+    with caplog.at_level("WARNING"):
+        export_checkpoint(tmp_path / "without" / "checkpoints", tmp_path / "without" / "encoder")
+    assert not (tmp_path / "without" / "encoder" / "settings.json").exists()
+    assert "does not state how its images were prepared" in caplog.text
 
 
 def test_no_checkpoint_or_one_of_another_kind(tmp_path: Path) -> None:

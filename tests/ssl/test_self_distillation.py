@@ -377,6 +377,16 @@ def test_what_would_train_nothing() -> None:
         SelfDistillation(encoder)
 
 
+@pytest.mark.parametrize(
+    ("family", "field"),
+    [("dinov2", "drop_path_rate"), ("dinov3_vit", "drop_path_rate"), ("vit", "hidden_dropout_prob")],
+)
+def test_what_the_training_would_not_apply(family: str, field: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"encoder: .* {field}=0\.1, .* network_def::drop_path"):
+        tiny_distillation(tiny_encoder(family, **{field: 0.1}))
+    tiny_distillation(tiny_encoder(family, **{field: 0.0}))
+
+
 def test_bad_configurations_name_their_key() -> None:
     encoder: DinoEncoder = tiny_encoder()
     with pytest.raises(ConfigurationError, match="preset: unknown 'dinov9'"):

@@ -26,6 +26,7 @@ from monai_dino.data import LoadCased
 from monai_dino.evaluation import Estimate, detection_rows, summarise_detection
 from monai_dino.inferers import PatchMapInferer
 from monai_dino.networks import DinoEncoder, cls_attention
+from monai_dino.networks.nets.build import check_image_size
 from monai_dino.transforms import OrientToPlaned, ScaleIntensityByModalityd
 from monai_dino.visualize import heat_of, maps_on_image
 
@@ -75,6 +76,7 @@ def prepared(items: Sequence[Mapping[str, Any]], modality: Any, most: int | None
 
 def measure(encoder: DinoEncoder, cases: Rows, image_size: int, iou: float) -> dict[str, Rows]:
     """Rows of each way to make one map of the heads."""
+    check_image_size(image_size, encoder.patch_size)
     inferer = PatchMapInferer(8, resize=image_size, precision="fp32")
     rows: dict[str, Rows] = {heat: [] for heat in HEATS}
     for case in tqdm(cases, leave=False):

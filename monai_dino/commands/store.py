@@ -11,8 +11,9 @@ __all__ = ["add_parser"]
 
 _DESCRIPTION = """\
 Stores the slices of every case of a datalist, so that trainings read any slice in a fraction of a millisecond
-(give them --store_dir STORE_DIR and the same --plane, --in_channels and --fill). What is there already is kept; a case
-whose files were changed is stored again. A build may be interrupted and continued, or run several times at once.
+(give them --store_dir STORE_DIR and the same --plane, --modality, --in_channels and --fill). What is there already is
+kept; a case whose files were changed is stored again. A build may be interrupted and continued, or run several times at
+once.
 """
 
 
@@ -27,6 +28,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--dataset-dir", type=Path, help="folder of the data (default: that of the datalist)")
     parser.add_argument(
         "--plane", default="axial", choices=("axial", "coronal", "sagittal"), help="plane of the slices"
+    )
+    parser.add_argument(
+        "--modality", choices=("ct", "mr", "us", "xray", "rgb"), help="modality (default: what the datalist states)"
     )
     parser.add_argument("--in-channels", type=int, default=1, help="channels of an image (default: %(default)s)")
     parser.add_argument("--fill", type=float, help="value for voxels that are not finite (default: they are errors)")
@@ -48,7 +52,7 @@ def _run(options: argparse.Namespace) -> None:
         options.store_dir,
         plane=options.plane,
         in_channels=options.in_channels,
-        modality=modality(options.datalist, dataset_dir),
+        modality=options.modality or modality(options.datalist, dataset_dir),
         fill=options.fill,
         num_workers=options.num_workers,
     )

@@ -27,6 +27,9 @@ def add_parser(commands: Any) -> None:
         help="paper whose views are made (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--plane", default="axial", choices=("axial", "coronal", "sagittal"), help="plane of slices")
+    parser.add_argument(
+        "--modality", choices=("ct", "mr", "us", "xray", "rgb"), help="modality (default: what the datalist states)"
+    )
     parser.add_argument("--in-channels", type=int, default=1, help="channels of an image (default: %(default)s)")
     parser.add_argument("--window", type=float, nargs=2, help="HU of CT, percentiles of MR, grey values of others")
     parser.add_argument("--fill", type=float, help="value for voxels that are not finite (default: they are errors)")
@@ -56,7 +59,7 @@ def _run(options: argparse.Namespace) -> None:
         raise DatalistError(f"{options.datalist}: has no cases; build one with python -m monai_dino datalist")
     count = min(options.cases, len(cases))
     chosen = [cases[int((i + 0.5) * len(cases) / count)] for i in range(count)]
-    kind = modality(options.datalist, dataset_dir)
+    kind = options.modality or modality(options.datalist, dataset_dir)
     rows = [
         _sheet(item, kind, options, options.seed + i)
         for i, item in enumerate(tqdm(chosen, desc="Drawing", unit="case"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_dino.data.formats import strip_suffix
 
-__all__ = ["case_name", "unique_names"]
+__all__ = ["case_name", "names_by_folder", "unique_names"]
 
 
 def case_name(image: Any) -> str:
@@ -23,6 +23,22 @@ def case_name(image: Any) -> str:
     """
     path = PurePath(image[0] if isinstance(image, (list, tuple)) else image)
     return (path.parent / strip_suffix(path.name)).as_posix()
+
+
+def names_by_folder(image: Any, channels: Sequence[str] = ()) -> list[str]:
+    """The names that a case may have where it is found in a folder, not by a datalist, whichever folder that is.
+
+    Args:
+        image: path, or list of paths.
+        channels: endings, after ``_``, of the files that make up one image.
+
+    Returns:
+        What :func:`unique_names` gives in the innermost folder, in the next one, and so on, but for numbers.
+    """
+    stem = case_name(image)
+    ending = max(("_" + c for c in channels if stem.endswith("_" + c)), key=len, default="")
+    parts = PurePath(stem.removesuffix(ending)).parts
+    return ["_".join(parts[k:]) for k in reversed(range(len(parts)))]
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from monai_dino.errors import InputError
 from monai_dino.evaluation.features import Features
 from monai_dino.evaluation.probe_inputs import ProbeInput
 from monai_dino.evaluation.probe_targets import probe_targets
-from monai_dino.evaluation.splits import patient_folds
+from monai_dino.evaluation.splits import patient_folds, strata
 
 __all__ = ["Candidate", "Choice", "choose"]
 
@@ -102,11 +102,13 @@ def _table(
 
 
 def _most_folds(rows: Features) -> int:
-    """How many folds can each have patients of two classes, or of one of several labels."""
+    """How many folds can each have patients of two classes, or of one of several labels, and can be dealt at all."""
     label = np.asarray(rows.label)
     has = label[:, None] == np.unique(label) if label.ndim == 1 else label > 0
     counts = sorted((len(np.unique(rows.patient[column])) for column in has.T), reverse=True)
-    return counts[1] if label.ndim == 1 else counts[0]
+    if label.ndim == 1:
+        return counts[1]
+    return min(counts[0], int(np.bincount(strata(label, len(label))).max()))  # what patient_folds can deal
 
 
 def _inner(rows: Features, folds: int, seed: int) -> Iterator[tuple[Features, Features]]:

@@ -15,6 +15,8 @@ SEGMENTATION_METRICS = ("dice", "jaccard", "hd95", "nsd")
 SURFACE_TOLERANCE = 1.0
 """Tolerance of the normalised surface Dice where none is given, in mm."""
 
+_ROUNDING = 1e-4  # of a spacing: what an oblique affine of four decimals may be off
+
 
 def segmentation_metrics(
     prediction: torch.Tensor,
@@ -34,7 +36,8 @@ def segmentation_metrics(
         truth: class numbers, same shape.
         num_classes: number of classes, the background (0) included.
         spacing: size of a voxel along each axis, in mm; HD95 is in that unit.
-        tolerance: distance that surfaces may lie apart and still agree, in that unit.
+        tolerance: distance that surfaces may lie apart and still agree, in that unit; it is widened by 1e-4 of itself,
+            so that rounding in a header does not decide on errors that are exactly as large.
 
     Returns:
         For each class but the background: ``dice``, ``jaccard``, ``hd95`` (the 95th percentile of the distances from
@@ -65,7 +68,9 @@ def _hd95(prediction: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float
 
 def _nsd(prediction: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float], tolerance: float) -> float:
     p, t, sizes = _with_area(prediction, truth, spacing)
-    return float(compute_surface_dice(p, t, [tolerance], spacing=sizes).item()) if sizes else 1.0
+    # A spacing of 1 may be read as 1.000009: without this all of a surface one voxel off would count as wrong.
+    threshold = tolerance * (1 + _ROUNDING)
+    return float(compute_surface_dice(p, t, [threshold], spacing=sizes).item()) if sizes else 1.0
 
 
 def _with_area(

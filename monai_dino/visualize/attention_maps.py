@@ -18,6 +18,7 @@ from monai_dino.inferers.autocast import Precision
 from monai_dino.inferers.patch_maps import PatchMapInferer
 from monai_dino.networks.encoders.attention import cls_attention, on_pixels
 from monai_dino.networks.encoders.encoder import DinoEncoder
+from monai_dino.networks.nets.build import check_image_size
 from monai_dino.transforms.plane import OrientToPlaned, Plane
 from monai_dino.visualize.head_pca import Heat, heat_of
 
@@ -50,8 +51,10 @@ def volume_attention(
         :func:`~monai_dino.networks.cls_attention`, interpolated between the centres of the patches.
 
     Raises:
-        ConfigurationError: for a volume without metadata, and as the functions named.
+        ConfigurationError: for a volume without metadata, an image size that is not a multiple of the patch, and as the
+            functions named.
     """
+    check_image_size(image_size, encoder.patch_size)
     if not isinstance(volume, MetaTensor) or volume.ndim != 4:
         raise ConfigurationError(
             f"volume: expected a MetaTensor (C, X, Y, Z), got {type(volume).__name__} {tuple(volume.shape)}"

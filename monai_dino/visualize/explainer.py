@@ -16,7 +16,7 @@ from monai_dino.errors import ConfigurationError, InputError
 from monai_dino.inferers.slices import slice_batches
 from monai_dino.networks.encoders.attention import cls_attention
 from monai_dino.networks.encoders.encoder import DinoEncoder
-from monai_dino.networks.nets.build import resize_to
+from monai_dino.networks.nets.build import check_image_size, resize_to
 from monai_dino.transforms.slices import slice_indices
 from monai_dino.visualize.patch_pca import PatchPca, fit_patch_pca
 
@@ -84,8 +84,9 @@ def fit_explainer(
 
     Raises:
         InputError: when there are no cases.
-        ConfigurationError: as :class:`DinoExplainer`.
+        ConfigurationError: for an image size that is not a multiple of the patch, and as :class:`DinoExplainer`.
     """
+    check_image_size(image_size, encoder.patch_size)
     if len(cases) == 0:
         raise InputError("there are no cases to explain; check dataset_dir")
     device = next(encoder.parameters()).device

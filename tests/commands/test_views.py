@@ -28,14 +28,15 @@ def test_views_of_some_cases_are_drawn(tmp_path: Path, capsys: pytest.CaptureFix
         assert not np.array_equal(np.asarray(picture), first)
 
 
-@pytest.mark.parametrize("modality", ["ct", "us", "xray"])
-def test_each_modality_has_its_recipe(modality: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("modality", "stated"), [("ct", True), ("us", False), ("xray", True)])
+def test_each_modality_has_its_recipe(modality: str, stated: bool, tmp_path: Path) -> None:
     root, output = write_balls(tmp_path / "data"), tmp_path / "views.png"
     content = json.loads((root / "datalist.json").read_text())
-    content["modality"] = {"0": modality}
+    content["modality"] = {"0": modality} if stated else None
     (root / "datalist.json").write_text(json.dumps(content))
     window = ["--window", "50", "250"]
     options = ["--cases", "1", "--preset", "dinov2", "--plane", "sagittal", "--no-artefacts", *window]
+    options += [] if stated else ["--modality", modality]
     assert main(["views", "--datalist", str(root / "datalist.json"), "--output", str(output), *options]) == 0
     with Image.open(output) as picture:
         assert len(np.unique(np.asarray(picture))) > 20

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,6 +138,15 @@ def test_without_validation_inner_folds_by_patient_choose() -> None:
     assert (alone.about["blocks"], alone.about["avgpool"], alone.about["penalty"]) == (2, False, 0.01)
     several = features(np.random.default_rng(0).integers(2, size=(24, 3)))
     assert LinearProbe().fit(several).about["chosen_by"] == "3 inner folds by patient"
+
+
+@pytest.mark.parametrize("probe", [LinearProbe(), LogisticProbe()])
+def test_labels_that_cannot_be_dealt_out_leave_nothing_to_choose_by(probe: LinearProbe | LogisticProbe) -> None:
+    label = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1]])  # each patient has a rarest label of its own
+    alone = replace(features(label), patient=np.arange(3))
+    assert probe.fit(alone).about["chosen_by"] == "the first of the grid, since there is nothing to choose by"
+    twice = replace(features(np.tile(label, (2, 1))), patient=np.arange(6))
+    assert probe.fit(twice).about["chosen_by"] == "2 inner folds by patient"
 
 
 def test_patients_stay_together_in_inner_folds() -> None:

@@ -60,6 +60,11 @@ def test_volume_must_say_where_it_lies(encoder: DinoEncoder) -> None:
         volume_attention(encoder, torch.rand(1, 20, 26, 5))
 
 
+def test_padded_images_would_misplace_their_maps(encoder: DinoEncoder, volume: MetaTensor) -> None:
+    with pytest.raises(ConfigurationError, match="image_size=50 is not a multiple of the encoder's patch of 16 pixels"):
+        volume_attention(encoder, volume, image_size=50)
+
+
 def test_maps_keep_the_metadata_of_the_image(volume: MetaTensor) -> None:
     maps = torch.rand(5, 2, 2, 5)
     placed = maps_on_image(maps, volume, 16, "nearest-exact")

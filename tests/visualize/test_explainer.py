@@ -36,6 +36,8 @@ def test_what_cannot_be_explained() -> None:
     encoder = DinoEncoder(TINY["vit"])
     with pytest.raises(InputError, match="no cases"):
         fit_explainer(encoder, [])
+    with pytest.raises(ConfigurationError, match="image_size=30 is not a multiple of the encoder's patch of 8 pixels"):
+        fit_explainer(encoder, [{"image": torch.rand(1, 32, 32, 1)}], 30)
     with pytest.raises(ConfigurationError, match="block=4: the encoder has blocks 0 to 3"):
         fit_explainer(encoder, [{"image": torch.rand(1, 32, 32, 1)}], 32, block=4)
 

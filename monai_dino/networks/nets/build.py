@@ -15,7 +15,7 @@ from monai_dino.networks.adaptation import AdaptationMode, adapt
 from monai_dino.networks.encoders.encoder import DinoEncoder
 from monai_dino.networks.encoders.padding import is_tracing
 
-__all__ = ["adapted_encoder", "resize_to"]
+__all__ = ["adapted_encoder", "check_image_size", "resize_to"]
 
 
 def adapted_encoder(
@@ -51,13 +51,22 @@ def adapted_encoder(
     else:
         encoder = DinoEncoder(encoder, in_channels=in_channels, weights=weights)
         adaptation = "frozen" if adaptation is None else adaptation
-    _check_image_size(image_size, encoder.patch_size)
+    check_image_size(image_size, encoder.patch_size)
     if adaptation is not None:
         _adapt(encoder, adaptation)
     return encoder
 
 
-def _check_image_size(image_size: int | None, patch_size: int) -> None:
+def check_image_size(image_size: int | None, patch_size: int) -> None:
+    """Checks that images at their new size are whole patches; padded ones would misplace what is told by patch.
+
+    Args:
+        image_size: side of the square that images will be resized to, or ``None``, which is always right.
+        patch_size: side of a patch in pixels.
+
+    Raises:
+        ConfigurationError: when the image size is no number or not a multiple of the patch.
+    """
     if image_size is None:
         return
     if isinstance(image_size, bool) or not isinstance(image_size, int):

@@ -42,12 +42,14 @@ def worst_first(evaluation: Evaluation) -> list[CaseResult]:
         evaluation: metrics of cases.
 
     Returns:
-        The cases; none where the evaluation has no table of that kind.
+        The cases; none where the evaluation has no table of that kind, or one of several results of a case.
     """
     columns = set(evaluation.rows[0]) if evaluation.rows else set()
+    if "draw" in columns:  # few-shot has many rows of a case: of each method, amount and draw
+        return []
     if {"case", "class", "dice"} <= columns:
         found = _segmented(evaluation.rows)
-    elif {"case", "truth", "prediction"} <= columns and "draw" not in columns:  # of which few-shot has many a case
+    elif {"case", "truth", "prediction"} <= columns:
         found = [_classified(row) for row in evaluation.rows]
     else:
         return []

@@ -18,7 +18,7 @@ from monai_dino.visualize.report.run import Evaluation, Run
 from monai_dino.visualize.report.table import Table
 from monai_dino.visualize.report.viewer import slice_viewer
 
-__all__ = ["case_picture", "failures"]
+__all__ = ["case_picture", "failures", "truth_alone"]
 
 _ROWS = 10  # of the worst cases
 
@@ -82,6 +82,24 @@ def case_picture(case: str, caption: str, run: Run, images: CaseImages, budget: 
     return tag("figure", tag("figcaption", tag("h4", case), caption), picture, class_="sheet")
 
 
+def truth_alone(evaluation: Evaluation, cases: Sequence[CaseResult], images: CaseImages) -> list[Html | str]:
+    """Says of which cases of a segmentation the truth is outlined and no prediction, as if there were none.
+
+    Args:
+        evaluation: the evaluation.
+        cases: those of it that are drawn.
+        images: where images come from.
+
+    Returns:
+        The remark; nothing where all have predictions, or none is to be had.
+    """
+    without = images.unpredicted([c.name for c in cases]) if cases and "dice" in evaluation.rows[0] else []
+    if not without:
+        return []
+    why = f"no predicted mask of {', '.join(without)} is in the run folder, so that the truth alone is outlined"
+    return [missing("Predicted masks", why, "inference.json of the bundle, on the images of these cases")]
+
+
 def _worst(
     evaluation: Evaluation,
     ordered: Sequence[CaseResult],
@@ -106,6 +124,7 @@ def _worst(
     figures = [figure for _, figure in drawn if figure is not None]
     if figures:
         parts.append(tag("div", *figures, class_="figures"))
+    parts += truth_alone(evaluation, ordered[:count], images)
     lacking = [c.name for c, figure in drawn if figure is None]
     if lacking:
         where = f"no image of {', '.join(lacking)} is in the run folder"

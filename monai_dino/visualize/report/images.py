@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monai_dino.data.checks import check_same_grid
+from monai_dino.data.finding import from_error
+from monai_dino.data.naming import names_by_folder
 from monai_dino.errors import InputError
 from monai_dino.visualize.report.run import Run
 from monai_dino.visualize.report.viewer import Volume
@@ -35,22 +39,39 @@ class CaseImages:
         self.run = run
         self.settings: Mapping[str, Any] = next((s for s in run.settings.values() if "modality" in s), {})
         self.splits: dict[str, list[dict[str, Any]]] = {}
-        if dataset_dir is None:
-            return
-        from monai_dino.data.datalist import load_splits
+        self._items: dict[str, dict[str, Any]] = {}
+        self._channels: Sequence[str] = self.settings.get("channels") or []
+        if dataset_dir is not None:
+            # Of another datalist than that of the training the fold says nothing.
+            fold = None if datalist else self.settings.get("fold")
+            self._take(str(datalist or self.settings.get("datalist") or "datalist.json"), dataset_dir, fold)
+        self._names = _names(self._items, self._channels)
 
-        name = datalist or self.settings.get("datalist") or "datalist.json"
-        self.splits = load_splits(str(name), dataset_dir, self.settings.get("fold"), must_exist=False)
+    def _take(self, datalist: str, dataset_dir: Path, fold: int | None) -> None:
+        from monai_dino.data.datalist import load_splits
+        from monai_dino.data.datalist_file import channels
+
+        self.splits = load_splits(datalist, dataset_dir, fold, must_exist=False)
         self._items = {str(item["case"]): item for items in self.splits.values() for item in items}
+        self._channels = channels(datalist, dataset_dir) or self._channels
 
     def prediction(self, case: str) -> Path | None:
         """The file of a case's predicted mask in the run folder."""
-        names = [file for file in self.run.volumes if Path(file).name in (f"{case}_seg.nii.gz", f"{case}_seg.nii")]
-        return self.run.folder / names[0] if names else None
+        file = self._file(case, self.run.volumes, ("_seg.nii.gz", "_seg.nii"))
+        return None if file is None else self.run.folder / file
 
     def sheet(self, case: str) -> str | None:
         """The file of a picture of a case's prediction in the run folder."""
-        return next((file for file in self.run.pictures if Path(file).name == f"{case}_seg.png"), None)
+        return self._file(case, self.run.pictures, ("_seg.png",))
+
+    def unpredicted(self, cases: Sequence[str]) -> list[str]:
+        """Those of some cases whose image is drawn without a predicted mask, since none is in the run folder."""
+        return [case for case in cases if case in self._items and self.prediction(case) is None]
+
+    def _file(self, case: str, files: Sequence[str], endings: Sequence[str]) -> str | None:
+        names = self._names.get(case) or [case, *names_by_folder(case, self._channels)]
+        found = {Path(file).name: file for file in reversed(files)}
+        return next((found[n + end] for n in names for end in endings if n + end in found), None)
 
     def volume(self, case: str) -> Volume | None:
         """A case as it can be drawn.
@@ -64,7 +85,7 @@ class CaseImages:
         Raises:
             InputError: when a file is damaged or does not fit the others.
         """
-        if not self.splits or case not in self._items:
+        if case not in self._items:
             return None
         import torch
 
@@ -85,13 +106,25 @@ class CaseImages:
         )
         masks = {}
         for key in keys[1:]:
-            if item[key].shape[1:] != image.shape[1:]:
-                raise InputError(
-                    f"{case}: the {names[key]} has {tuple(item[key].shape[1:])} voxels, the image "
-                    f"{tuple(image.shape[1:])}; they belong to different images"
-                )
+            check = _check_prediction if key == "prediction" else check_same_grid
+            check(item[key], item["image"], f"{case}: the {names[key]}", "the image")
             masks[names[key]] = np.asarray(item[key].as_subclass(torch.Tensor)[0]).round().astype(int)
         spacing = np.linalg.norm(np.asarray(item["image"].affine)[:3, :3], axis=0)
         array = np.asarray(image.as_subclass(torch.Tensor).float())
         shown = np.moveaxis(array, 0, -1) if array.shape[0] == 3 else array[0]
         return Volume(case, shown, (float(spacing[0]), float(spacing[1])), masks)
+
+
+def _names(items: Mapping[str, Mapping[str, Any]], channels: Sequence[str]) -> dict[str, list[str]]:
+    """Names that inference, which knows no datalist, may have given a case, its own first, and to no other case."""
+    found = {case: names_by_folder(item["image"], channels) for case, item in items.items()}
+    count = Counter(name for case, names in found.items() for name in {case, *names})
+    return {case: [case, *(name for name in names if count[name] == 1)] for case, names in found.items()}
+
+
+def _check_prediction(mask: Any, image: Any, name: str, image_name: str) -> None:
+    try:
+        check_same_grid(mask, image, name, image_name)
+    except InputError as error:
+        what = from_error(name, "grid", error).what
+        raise InputError(f"{what}; it belongs to another image, predict the case again") from None

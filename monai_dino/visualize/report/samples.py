@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from monai_dino.visualize.report.cases import worst_first
 from monai_dino.visualize.report.elements import Html, tag
-from monai_dino.visualize.report.failures import case_picture
+from monai_dino.visualize.report.failures import case_picture, truth_alone
 from monai_dino.visualize.report.images import CaseImages
 from monai_dino.visualize.report.notes import missing, note
 from monai_dino.visualize.report.page import Section
@@ -35,11 +35,14 @@ def samples(run: Run, images: CaseImages, budget: PictureBudget, cases: int, wor
     """
     section = Section("Sample predictions")
     figures: list[Html] = []
+    notes: list[Html | str] = []
     total = 0
     for evaluation in run.evaluations:
         ordered = worst_first(evaluation)[worst:]
         total += len(ordered)
-        for case in _spread(ordered, cases):
+        chosen = _spread(ordered, cases)
+        notes += truth_alone(evaluation, chosen, images)
+        for case in chosen:
             figure = case_picture(case.name, "; ".join([case.words, *case.failed]), run, images, budget)
             figures += [] if figure is None else [figure]
     if not run.evaluations:  # of predictions without truth, any will do
@@ -51,7 +54,7 @@ def samples(run: Run, images: CaseImages, budget: PictureBudget, cases: int, wor
         section.parts.append(
             f"{len(figures)} of {total} cases, spread from the worst to the best that are not shown above."
         )
-        section.parts.append(tag("div", *figures, class_="figures"))
+        section.parts += [tag("div", *figures, class_="figures"), *notes]
     elif total:
         why = "no image of the cases is in the run folder"
         section.parts.append(

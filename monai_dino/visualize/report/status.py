@@ -23,19 +23,25 @@ def status_lines(run: Run) -> Html:
 
 
 def headline(run: Run) -> Html | None:
-    """The first metrics as large figures."""
+    """The first metrics as large figures; none of learning curves, which have no figure that stands for them."""
     tiles = []
-    for evaluation in run.evaluations[:2]:
+    for evaluation in [e for e in run.evaluations if not e.points][:2]:
         group = "mean" if "mean" in evaluation.summary else next(iter(evaluation.summary))
         metrics = evaluation.summary[group]
         for metric in [m for m in _KEY if m in metrics][:2]:
             e = metrics[metric]
             interval = f"95 %: {shown(e.low)} to {shown(e.high)}" if is_defined(e.low) else "no interval"
-            what = f"{metric.replace('_', ' ')}{' (mean of classes)' if group == 'mean' else ''}"
+            what = f"{metric.replace('_', ' ')}{_whose(evaluation, group)}"
             where = f"n = {e.n}{_part(evaluation)}"
             tiles.append(tag("li", tag("span", what, class_="what"), tag("strong", shown(e.value)),
                              tag("span", interval), tag("span", where)))  # fmt: skip
     return tag("ul", *tiles, class_="tiles") if tiles else None
+
+
+def _whose(evaluation: Evaluation, group: str) -> str:
+    if group in ("mean", "all"):
+        return " (mean of classes)" if group == "mean" else ""
+    return f" ({evaluation.kind.replace('_', ' ')}: {group})"
 
 
 def _part(evaluation: Evaluation) -> str:

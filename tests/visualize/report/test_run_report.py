@@ -5,6 +5,7 @@ import html
 import re
 from pathlib import Path
 
+import nibabel as nib
 import pytest
 from run_folders import NASTY, classification_run, explanation, pretraining_run, segmentation_run, written
 
@@ -82,9 +83,25 @@ def test_a_prediction_of_another_image_is_said(tmp_path: Path) -> None:
     other = run_dir / "output" / "case4_seg.nii.gz"
     explanation(tmp_path / "other")
     (tmp_path / "other" / "explain" / "case1_attention.nii.gz").replace(other)
+    place = run_dir / "output" / "case5_seg.nii.gz"
+    mask = nib.load(place)
+    mask.affine[:3, 3] += 5
+    nib.save(nib.Nifti1Image(mask.get_fdata(), mask.affine), place)
     page = report(run_dir, dataset_dir=tmp_path / "data")
-    assert "case4: the prediction has" in page
-    assert "they belong to different images" in page
+    assert "case4: the prediction: its shape" in page
+    assert "case5: the prediction: lies elsewhere in the patient than the image" in page
+    assert page.count("it belongs to another image, predict the case again") == 2
+
+
+def test_a_segmentation_without_its_predictions_is_said(tmp_path: Path) -> None:
+    run_dir = segmentation_run(tmp_path / "run", tmp_path / "data")
+    assert "Missing: Predicted masks" not in report(run_dir, dataset_dir=tmp_path / "data", cases=1)
+    for path in (run_dir / "output").iterdir():
+        path.unlink()
+    page = report(run_dir, dataset_dir=tmp_path / "data", cases=1)
+    assert page.count('<figure class="viewer">') == 2
+    for case in ("case4", "case5"):  # the worst, and the sample
+        assert f"No predicted mask of {case} is in the run folder" in page
 
 
 def test_classification(tmp_path: Path) -> None:

@@ -128,7 +128,8 @@ def measure(method: str, seed: int, folder: Path, options: argparse.Namespace, r
     findings = json.loads((folder / "verdict.json").read_text()) if (folder / "verdict.json").exists() else {}
     return {
         **{"method": method, "network": "weights" if method in FROM_WEIGHTS else options.network, "seed": seed},
-        **{"changes": json.loads(options.set) | {"brightness": options.brightness}, "before": before, "after": after, "steps": trainer.state.iteration},
+        **{"changes": json.loads(options.set) | {"brightness": options.brightness}, "before": before, "after": after},
+        "steps": trainer.state.iteration,
         **{"minutes": seconds / 60, "step_s": seconds / trainer.state.iteration},
         **{"memory_mb": _peak_memory(options.device), "verdict": findings, "device": options.device},
         **{"effective_rank": verdict.get("effective_rank"), "loss": verdict["loss"]},

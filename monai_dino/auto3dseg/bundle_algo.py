@@ -62,7 +62,7 @@ class _DinoAlgo(BundleAlgo):
         folder, fold = Path(algo_path), int(kwargs.get("fold", 0))
         source = dict(read_yaml(self.data_list_file))
         root = Path(source["dataroot"]).absolute()
-        filled = {"dataset_dir": str(root), "datalist": "datalist.json", "fold": fold}
+        filled: dict[str, Any] = {"dataset_dir": str(root), "datalist": "datalist.json", "fold": fold}
         filled |= bundle_overrides(data_stats_filename, source) | self.settings
         _write_datalist(source, filled["class_names"], folder / "datalist.json")
         load_splits(folder / "datalist.json", root, fold)  # says now what the training would say

@@ -20,8 +20,8 @@ from monai_dino.data.slice_store import SliceStore
 from monai_dino.data.stored_case import StoredCase
 from monai_dino.errors import ConfigurationError, DatalistError, InputError
 from monai_dino.transforms.intensity import Modality, ScaleIntensityByModalityd
-from monai_dino.transforms.resize import ResizeSlicesd
 from monai_dino.transforms.plane import Plane
+from monai_dino.transforms.resize import ResizeSlicesd
 from monai_dino.transforms.slices import slice_indices
 
 __all__ = ["CaseSlices", "labelled_slices"]

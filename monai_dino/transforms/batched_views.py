@@ -126,7 +126,7 @@ class BatchedViews:
         """The boxes of an item, and for each further transform the draws for each of its keys."""
         if SEED_KEY not in item and get_worker_info() is not None:
             raise InputError(
-                f"BatchedViews: the item has no {SEED_KEY!r}, and without it every worker and epoch would draw the same "
+                f"BatchedViews: the item has no {SEED_KEY!r}, without which every worker and epoch would draw the same "
                 f"views; put RandViewSeed() last into the dataset's transform"
             )
         rng = view_state(item[SEED_KEY]) if SEED_KEY in item else self.crop.transform.R

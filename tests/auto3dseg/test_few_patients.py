@@ -9,7 +9,7 @@ import pytest
 from bundle_runs import read_table
 from comparison_runs import run_command
 
-from monai_dino.auto3dseg.few_patients import mean_of_cases
+from monai_dino.auto3dseg.few_patients import _draw, mean_of_cases
 
 
 def test_networks_learn_from_few_patients(
@@ -73,15 +73,14 @@ def test_classifiers_learn_from_few_patients_of_each_class(here: Path, tmp_path:
     assert jobs == ["dinofrozen/fold0", "dinofrozen/fold0"]
 
 
-def test_another_seed_draws_and_holds_out_others(here: Path, tmp_path: Path) -> None:
-    tested, learned = [], []
-    for seed in ("0", "1"):
-        output, options = tmp_path / seed, ("--shots", "2", "--draws", "1", "--test-share", "0.5", "--seed", seed)
-        assert run_command("few-shot", here, "balls", output, "flat", *options) == 0
-        tested.append({row["patient"] for row in read_table(output / "few_shot.csv")})
-        [path] = (output / "2-patients" / "folds").iterdir()
-        learned.append({item["patient"] for item in json.loads(path.read_text())["training"]})
-    assert tested[0] != tested[1] or learned[0] != learned[1]
+def test_another_seed_draws_and_holds_out_others() -> None:
+    items = [{"case": f"c{k}", "patient": f"p{k}", "label": "mask"} for k in range(40)]
+    found = []
+    for seed in (0, 1):
+        [folds] = _draw(items, "segmentation", ["background", "x"], (4,), (), 3, 0.25, seed)[0].values()
+        assert len({tuple(sorted(item["case"] for item in fold.training)) for fold in folds}) == 3
+        found.append([{item["case"] for item in part} for fold in folds for part in (fold.held_out, fold.training)])
+    assert not any(one in found[1] for one in found[0])
 
 
 def test_when_all_fail_the_command_does(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

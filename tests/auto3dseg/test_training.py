@@ -64,11 +64,11 @@ def test_a_training_that_fails_leaves_no_score(trained: Path, tmp_path: Path) ->
 def test_paths_that_monai_reads_otherwise(trained: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(trained, tmp_path / "run #1")
     for call in (train, validate, InferClass):
-        with pytest.raises(ConfigurationError, match="the algorithm's folder: .*/run #1 has a #, which MONAI takes for"):
+        with pytest.raises(ConfigurationError, match=r"the algorithm's folder: .*/run #1 has a #, which MONAI takes"):
             call(config_of(folder))
     settings = Path(config_of(shutil.copytree(trained, tmp_path / "w")))
     settings.write_text(settings.read_text().replace("dataset_dir: ", "dataset_dir: /a#b"))
-    with pytest.raises(ConfigurationError, match="dataset_dir: /a#b.* has a #"):
+    with pytest.raises(ConfigurationError, match=r"dataset_dir: /a#b.* has a #"):
         train(str(settings))
 
 

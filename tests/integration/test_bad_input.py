@@ -400,6 +400,8 @@ def test_undeclared_class_of_a_case(label: Any, tmp_path: Path) -> None:
     assert isinstance(error, (InputError, DatalistError))
     if isinstance(label, str):  # it could be the path of a mask
         assert f"{data}/across" in str(error)
+    elif label is None:
+        assert "training cases have no class: case2 (label: None); add it to the datalist" in str(error)
     else:
         assert str(error).startswith("case2: ")
         assert "declared classes are 0 to 1; correct the datalist" in str(error)

@@ -80,7 +80,8 @@ def test_the_affine_keeps_corners_in_place(shape: tuple[int, ...]) -> None:
 
 def test_names_and_missing_keys() -> None:
     assert ResizeSlicesD is ResizeSlicesDict is ResizeSlicesd
-    assert set(ResizeSlicesd(["image", "label"], 8, allow_missing_keys=True)({"image": torch.rand(1, 9, 9)})) == {"image"}
+    resize = ResizeSlicesd(["image", "label"], 8, allow_missing_keys=True)
+    assert set(resize({"image": torch.rand(1, 9, 9)})) == {"image"}
 
 
 @pytest.mark.parametrize(

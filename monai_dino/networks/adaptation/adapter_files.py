@@ -28,8 +28,9 @@ _REMEDY = "load them onto a plain encoder of the architecture and the weights th
 
 
 def save_adapters(encoder: DinoEncoder, folder: str | Path) -> None:
-    """Writes the adapters alone, in peft's own format, as safetensors, and beside them the encoder's architecture and a
-    digest of the weights that they belong to.
+    """Writes the adapters alone, in peft's own format, as safetensors.
+
+    Beside them lie the encoder's architecture and a digest of the weights that they belong to.
 
     Args:
         encoder: an encoder adapted with LoRA.
@@ -99,7 +100,8 @@ def _adaptation(encoder: DinoEncoder, config: dict[str, Any]) -> dict[str, Any]:
 def _base_digest(encoder: DinoEncoder) -> str:
     """Of the last block without its adapters: unlike the first layer it does not depend on the input's channels."""
     blocks: Any = encoder.backbone.get_submodule(encoder.layout.blocks)
-    state = {name.replace(".base_layer.", "."): v for name, v in blocks[-1].state_dict().items() if ".lora_" not in name}
+    block = blocks[-1].state_dict()
+    state = {name.replace(".base_layer.", "."): value for name, value in block.items() if ".lora_" not in name}
     found = hashlib.sha256()
     for name in sorted(state):
         found.update(name.encode() + state[name].detach().cpu().float().contiguous().numpy().tobytes())

@@ -39,7 +39,7 @@ class RandAlongBeams(RandParametric):
         self.apex = value_range("apex", apex)
         self.column = value_range("column", column)
         if self.apex[1] >= 0:
-            raise ConfigurationError(f"apex={apex}: expected rows above the image, in its heights, below 0, such as -0.5")
+            raise ConfigurationError(f"apex={apex}: expected rows above the image in its heights, such as -0.5")
         if self.column[0] < -1 or self.column[1] > 2:
             raise ConfigurationError(f"column={column}: expected widths of the image, from -1 to 2, such as 0.5")
 

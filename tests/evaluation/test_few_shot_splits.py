@@ -20,7 +20,7 @@ def test_laws_of_draws(seed: int, several_cases: bool) -> None:
     """Test patients are never drawn, validation patients never learned from, and draws are nested."""
     rng = np.random.default_rng(seed)
     patient = rng.permutation(np.concatenate([np.arange(20), rng.integers(20, size=40 * several_cases)]))
-    label = rng.integers(2, size=len(patient))
+    label = rng.permutation(np.arange(len(patient)) % 2)  # neither class is rare
     found = few_shot_splits(patient, label, (1, 2, 3), (0.5, 1), 3, 0.2)
     tested = set(patient[found.test])
     for split in found.splits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,33 +13,26 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from monai_dino.auto3dseg.class_scoring import class_probabilities
 from monai_dino.auto3dseg.comparison import analysed, comparison_jobs
 from monai_dino.auto3dseg.comparison_data import labelled_items, task_of
 from monai_dino.auto3dseg.comparison_settings import ComparisonSettings
 from monai_dino.auto3dseg.contestants import Task, find_contestants
+from monai_dino.auto3dseg.curve_points import Rows, curve_points
 from monai_dino.auto3dseg.folds import ComparisonFold
+from monai_dino.auto3dseg.job import Job
 from monai_dino.auto3dseg.running import run_jobs
 from monai_dino.auto3dseg.scores import score_job, score_missing
 from monai_dino.auto3dseg.scoring import Evaluation
 from monai_dino.auto3dseg.settings_for_all import check_settings, kept_settings
 from monai_dino.data import class_names
 from monai_dino.errors import ConfigurationError, InputError
-from monai_dino.evaluation.crossed import crossed_bootstrap
 from monai_dino.evaluation.few_shot_splits import FewShotSplit, few_shot_splits
 from monai_dino.evaluation.learning_curve import CurvePoint, LearningCurve
-from monai_dino.evaluation.multilabel import metric_of
 
-__all__ = ["few_patients", "mean_of_cases"]
+__all__ = ["few_patients"]
 
-METRICS: dict[Task, tuple[str, ...]] = {
-    "segmentation": ("dice", "nsd", "hd95"),
-    "classification": ("balanced_accuracy", "auroc"),
-}
 _SELECTING = 0.25  # share of the drawn patients
 _SEEDS_APART = 1000  # another seed gives other draws, not the same but one
-
-Rows = list[dict[str, Any]]
 
 
 def few_patients(
@@ -80,61 +74,66 @@ def few_patients(
     output = settings.output.absolute()
     output.mkdir(parents=True, exist_ok=True)
     evaluation = Evaluation(tuple(names), settings.tolerance, settings.postprocessing)
-    points: list[CurvePoint] = []
-    rows: Rows = []
-    threads: set[int] = set()
-    reasons: dict[str, str] = {}
-    worked = False
+    measured = _Measured()
     try:
         with FileLock(output / ".lock", timeout=0):
             analysis, used = analysed(settings, items, names, task, output)
             for amount, folds in drawn.items():
                 print(f"{amount}:", flush=True)
-                folder = output / _slug(amount)
-                jobs = comparison_jobs(settings, contestants, folds, used, analysis["volume"], folder)
+                jobs = comparison_jobs(settings, contestants, folds, used, analysis["volume"], output / _slug(amount))
                 failures = run_jobs(jobs)
-                threads |= {result["threads"] for job in jobs if (result := job.result()) and "threads" in result}
-                reasons |= {name: why for (name, _), why in failures.items()}
-                worked = worked or len(failures) < len(jobs)
-                left_out += [f"{amount}, draw {draw}: {name} failed: {why}" for (name, draw), why in failures.items()]
+                measured.note(amount, jobs, failures)
                 for contestant in contestants:
                     own = {job.fold: job for job in jobs if job.contestant.name == contestant.name}
-                    scores = []
-                    for fold in folds:
-                        failed = (contestant.name, fold.number) in failures
-                        score = score_missing if failed else partial(score_job, own[fold.number])
-                        scores.append(score(fold, task, evaluation)["rows"])
-                        about = {"method": contestant.name, "learned_from": amount, "draw": fold.number}
-                        rows += [about | row for row in scores[-1]]
-                    points += _points(contestant.name, amount, folds, scores, task, names)
+                    failed = {draw for name, draw in failures if name == contestant.name}
+                    scored = [_scored(own[f.number], f, f.number in failed, task, evaluation) for f in folds]
+                    measured.add(contestant.name, amount, folds, scored, task, names)
     except Timeout:
         raise ConfigurationError(f"{output}: another comparison writes here; wait for it, or name another") from None
-    if not worked:
-        raise InputError("every training failed:\n  " + "\n  ".join(f"{name}: {why}" for name, why in reasons.items()))
-    about = _about(settings, contestants, used, drawn, test_share) | {"threads": sorted(threads)}
-    return LearningCurve(points, rows, left_out, about)
+    measured.require_any()
+    about = _about(settings, contestants, used, drawn, test_share) | {"threads": sorted(measured.threads)}
+    return LearningCurve(measured.points, measured.rows, left_out + measured.failed, about)
 
 
-def mean_of_cases(rows: Sequence[Rows], metric: str) -> tuple[np.ndarray, list[str]]:
-    """The mean over the classes of each case, draw by draw.
+@dataclass
+class _Measured:
+    """What the trainings of all amounts came to."""
 
-    Args:
-        rows: of each draw the rows of its cases and classes, of the same cases.
-        metric: column.
+    points: list[CurvePoint] = field(default_factory=list)
+    rows: Rows = field(default_factory=list)
+    threads: set[int] = field(default_factory=set)
+    failed: list[str] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+    worked: bool = False
 
-    Returns:
-        Shape (draws, cases), NaN where no class is defined, and the patient of each case.
-    """
-    patients: dict[str, str] = {}
-    table = []
-    for draw in rows:
-        values: dict[str, list[float]] = {}
-        for row in draw:
-            values.setdefault(str(row["case"]), []).append(float(row[metric]))
-            patients[str(row["case"])] = str(row["patient"])
-        defined = {case: [v for v in found if not np.isnan(v)] for case, found in values.items()}
-        table.append([float(np.mean(defined[case])) if defined[case] else float("nan") for case in sorted(values)])
-    return np.array(table), [patients[case] for case in sorted(patients)]
+    def note(self, amount: str, jobs: Sequence[Job], failures: Mapping[tuple[str, int], str]) -> None:
+        """Takes note of what ran, and what failed and why."""
+        self.threads |= {result["threads"] for job in jobs if (result := job.result()) and "threads" in result}
+        self.reasons |= {name: why for (name, _), why in failures.items()}
+        self.failed += [f"{amount}, draw {draw}: {name} failed: {why}" for (name, draw), why in failures.items()]
+        self.worked = self.worked or len(failures) < len(jobs)
+
+    def add(
+        self, name: str, amount: str, folds: Sequence[ComparisonFold], scored: Sequence[Rows], task: Task,
+        names: Sequence[str],
+    ) -> None:  # fmt: skip
+        """Adds the scores of an algorithm at an amount, of each draw."""
+        self.points += curve_points(name, amount, folds, scored, task, names)
+        for fold, rows in zip(folds, scored, strict=True):
+            about = {"method": name, "learned_from": amount, "draw": fold.number}
+            self.rows += [about | row for row in rows]
+
+    def require_any(self) -> None:
+        """Raises an error when every training failed."""
+        if not self.worked:
+            reasons = "\n  ".join(f"{name}: {why}" for name, why in self.reasons.items())
+            raise InputError(f"every training failed:\n  {reasons}")
+
+
+def _scored(job: Job, fold: ComparisonFold, failed: bool, task: Task, evaluation: Evaluation) -> Rows:
+    score = score_missing if failed else partial(score_job, job)
+    rows: Rows = score(fold, task, evaluation)["rows"]
+    return rows
 
 
 def _draw(
@@ -161,39 +160,6 @@ def _draw(
 def _fold(items: Rows, split: FewShotSplit, test: np.ndarray) -> ComparisonFold:
     training, validation, held_out = ([items[k] for k in rows] for rows in (split.training, split.validation, test))
     return ComparisonFold(split.seed, training, validation, held_out)
-
-
-def _points(
-    name: str, amount: str, folds: Sequence[ComparisonFold], rows: Sequence[Rows], task: Task, names: Sequence[str]
-) -> list[CurvePoint]:
-    drawn = float(np.mean([len({i["patient"] for i in (*f.training, *f.validation)}) for f in folds]))
-    points = []
-    for metric in METRICS[task]:
-        if task == "segmentation":
-            values, patients = mean_of_cases(rows, metric)
-            each = partial(_weighted_mean, values)
-        else:
-            pairs = [class_probabilities(draw, names) for draw in rows]
-            patients = [str(row["patient"]) for row in rows[0]]
-            each = partial(_classified, metric, pairs)
-        whole = np.ones((1, len(patients)))
-        seeds = tuple(float(each(draw, whole)[0]) for draw in range(len(folds)))
-        points.append(CurvePoint(name, amount, drawn, metric, seeds, crossed_bootstrap(each, len(folds), patients)))
-    return points
-
-
-def _weighted_mean(values: np.ndarray, draw: int, weights: np.ndarray) -> np.ndarray:
-    """Of each resample the mean over the cases in which the metric is defined; NaN without any."""
-    defined = ~np.isnan(values[draw])
-    with np.errstate(invalid="ignore"):
-        means: np.ndarray = weights[:, defined] @ values[draw][defined] / weights[:, defined].sum(axis=1)
-    return means
-
-
-def _classified(
-    metric: str, pairs: Sequence[tuple[np.ndarray, np.ndarray]], draw: int, weights: np.ndarray
-) -> np.ndarray:
-    return metric_of(metric, *pairs[draw], weights)
 
 
 def _about(

@@ -63,7 +63,9 @@ def export_checkpoint(
     encoder = _encoder(checkpoint, which)
     encoder.save_pretrained(folder)
     settings = checkpoint.state["run"].get("settings")
+    path = Path(folder) / "settings.json"
     if settings is None:
+        path.unlink(missing_ok=True)  # that of an encoder that was here before
         _LOGGER.warning(
             "%s: does not state how its images were prepared, so that no settings.json is written to %s; give "
             "modality, image_size, plane and the like wherever the encoder is used",
@@ -71,7 +73,7 @@ def export_checkpoint(
             folder,
         )
     else:
-        write_json(Path(folder) / "settings.json", settings)
+        write_json(path, settings)
     return encoder.architecture
 
 

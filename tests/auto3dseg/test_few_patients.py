@@ -9,7 +9,8 @@ import pytest
 from bundle_runs import read_table
 from comparison_runs import run_command
 
-from monai_dino.auto3dseg.few_patients import _draw, mean_of_cases
+from monai_dino.auto3dseg.curve_points import mean_of_cases
+from monai_dino.auto3dseg.few_patients import _draw
 
 
 def test_networks_learn_from_few_patients(

@@ -56,8 +56,8 @@ def test_settings_of_the_images_go_beside_the_encoder(tmp_path: Path, caplog: py
     assert load_settings(tmp_path / "with" / "encoder" / "settings.json", {}) == settings | {"window": [0, 9]}
     assert "how its images were prepared" not in caplog.text
     with caplog.at_level("WARNING"):
-        export_checkpoint(tmp_path / "without" / "checkpoints", tmp_path / "without" / "encoder")
-    assert not (tmp_path / "without" / "encoder" / "settings.json").exists()
+        export_checkpoint(tmp_path / "without" / "checkpoints", tmp_path / "with" / "encoder")
+    assert not (tmp_path / "with" / "encoder" / "settings.json").exists()
     assert "does not state how its images were prepared" in caplog.text
 
 

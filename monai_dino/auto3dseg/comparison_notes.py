@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 
 import monai
@@ -62,7 +63,7 @@ def notes(comparison: Comparison) -> list[str]:
         "Tests: Wilcoxon's signed-rank test over patients, two-sided, corrected by Holm over all pairs. They are about "
         "these trainings; another seed is another training."
     )
-    lines += _weights(comparison)
+    lines += weights_sentences(comparison.weights)
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     lines.append(
         f"Trained with {_threads(comparison)} threads; written on {platform.machine()}{gpu}, "
@@ -80,13 +81,20 @@ def _threads(comparison: Comparison) -> str:
     return " to ".join(f"{number:g}" for number in sorted({min(found), max(found)}))
 
 
-def _weights(comparison: Comparison) -> list[str]:
-    """From which weights our networks start: the name, and a digest of the content by which it can be checked."""
-    given = {name: named for name, named in comparison.weights.items() if named is not None}
+def weights_sentences(weights: Mapping[str, str | None]) -> list[str]:
+    """From which weights our networks start: the name, and a digest of the content by which it can be checked.
+
+    Args:
+        weights: name of the algorithm -> digest; ``None`` for random weights.
+
+    Returns:
+        The sentences.
+    """
+    given = {name: named for name, named in weights.items() if named is not None}
     lines = []
     for digest in dict.fromkeys(given.values()):
         names = ", ".join(name for name, own in given.items() if own == digest)
         lines.append(f"Weights of {names}: {digest}.")
-    if without := [name for name in comparison.weights if name not in given]:
+    if without := [name for name in weights if name not in given]:
         lines.append(f"From random weights, for none were given: {', '.join(without)}.")
     return lines

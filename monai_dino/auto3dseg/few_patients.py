@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from monai_dino.auto3dseg.comparison import analysed, comparison_jobs
 from monai_dino.auto3dseg.comparison_data import labelled_items, task_of
+from monai_dino.auto3dseg.comparison_notes import weights_sentences
 from monai_dino.auto3dseg.comparison_settings import ComparisonSettings
 from monai_dino.auto3dseg.contestants import Task, find_contestants
 from monai_dino.auto3dseg.curve_points import Rows, curve_points
@@ -92,6 +93,7 @@ def few_patients(
         raise ConfigurationError(f"{output}: another comparison writes here; wait for it, or name another") from None
     measured.require_any()
     about = _about(settings, contestants, used, drawn, test_share) | {"threads": sorted(measured.threads)}
+    about["notes"] = weights_sentences(measured.weights)
     return LearningCurve(measured.points, measured.rows, left_out + measured.failed, about)
 
 
@@ -102,12 +104,14 @@ class _Measured:
     points: list[CurvePoint] = field(default_factory=list)
     rows: Rows = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
+    weights: dict[str, str | None] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     worked: bool = False
 
     def note(self, amount: str, jobs: Sequence[Job], failures: Mapping[tuple[str, int], str]) -> None:
         """Takes note of what ran, and what failed and why."""
+        self.weights |= {job.contestant.name: job.weights for job in jobs if job.contestant.network is None}
         self.threads |= {result["threads"] for job in jobs if (result := job.result()) and "threads" in result}
         self.reasons |= {name: why for (name, _), why in failures.items()}
         self.failed += [f"{amount}, draw {draw}: {name} failed: {why}" for (name, draw), why in failures.items()]

@@ -20,6 +20,8 @@ from monai_dino.networks.encoders.merging import has_adapters
 
 __all__ = ["FeatureProvenance", "cases_hash", "encoder_hash", "feature_provenance"]
 
+_PREPARATION = 2  # one more with each change of the code that makes another image of the same file and settings
+
 
 @dataclass(frozen=True)
 class FeatureProvenance:
@@ -27,7 +29,8 @@ class FeatureProvenance:
 
     Attributes:
         weights: see :func:`encoder_hash`.
-        preprocessing: settings by name: modality, image size, plane, window and whatever else makes an image of a file.
+        preprocessing: settings by name: modality, image size, plane, window and whatever else makes an image of a file;
+            ``preparation`` is the revision of the code that does.
         datalist: see :func:`cases_hash`.
     """
 
@@ -74,7 +77,7 @@ def feature_provenance(
     """
     try:
         # As JSON would give them back, so that a tuple and a list are the same.
-        settings = json.loads(json.dumps(dict(preprocessing), allow_nan=False))
+        settings = json.loads(json.dumps({**preprocessing, "preparation": _PREPARATION}, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"preprocessing: {error}; give numbers, texts, lists and mappings") from None
     return FeatureProvenance(encoder_hash(encoder), settings, cases_hash(cases))

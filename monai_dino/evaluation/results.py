@@ -73,12 +73,13 @@ def write_results(
         folder: where to; made if it is not there.
         name: stem of the files.
         rows: for the CSV.
-        content: for the JSON; NaN becomes null.
+        content: for the JSON; NaN becomes null. Its ``notes``, sentences, stand below the table too.
         table: for the Markdown.
 
     Returns:
         The table and the paths as text.
     """
+    table = "\n\n".join([table, *content.get("notes", ())])
     paths = [Path(folder) / f"{name}.{ending}" for ending in ("csv", "json", "md")]
     write_csv(paths[0], rows)
     write_json(paths[1], plain(content))

@@ -20,7 +20,7 @@ from monai_dino.handlers.run_checkpoint import RunCheckpointHandler
 from monai_dino.handlers.sample_position import SamplePositionHandler
 from monai_dino.handlers.sample_views import SampleViewsHandler
 from monai_dino.handlers.set_epoch import SetEpochHandler
-from monai_dino.handlers.settings import load_settings, save_settings
+from monai_dino.handlers.settings import encoder_settings, load_settings, save_settings
 from monai_dino.handlers.validation import EndingValidationHandler
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "SegmentationWriter",
     "SetEpochHandler",
     "effective_rank",
+    "encoder_settings",
     "feature_similarity",
     "load_settings",
     "save_settings",

@@ -11,7 +11,7 @@ from typing import Any
 from monai_dino.errors import ConfigurationError
 from monai_dino.files import read_json_object, write_json
 
-__all__ = ["load_settings", "save_settings"]
+__all__ = ["encoder_settings", "load_settings", "save_settings"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -24,6 +24,31 @@ def save_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
         settings: values that JSON can hold.
     """
     write_json(path, settings)
+
+
+def encoder_settings(weights: str | Path | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads how images are to be prepared for an encoder: as they were in its pretraining, where that is known.
+
+    Pretraining leaves ``settings.json`` in the folder of the weights. What it states is logged; public weights have
+    none, and any weights may be absent.
+
+    Args:
+        weights: Hugging Face folder of the encoder; anything else has no settings.
+        defaults: values for what the file does not state. Nothing else of the file is taken.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigurationError: when the file is damaged.
+    """
+    path = Path(weights or "") / "settings.json"
+    if weights is None or not path.is_file():
+        return dict(defaults)
+    kept = {k: v for k, v in load_settings(path, defaults).items() if k in defaults}
+    stated = ", ".join(f"{key}={value!r}" for key, value in kept.items())
+    _LOGGER.info("%s: images are prepared as for the pretraining unless another value is given: %s", path, stated)
+    return kept
 
 
 def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bundle_texts import read_config, targets_in
 from common import TINY
 from synthetic import write_stripes
 
-from monai_dino.errors import DatalistError
+from monai_dino.errors import ConfigurationError, DatalistError
 from monai_dino.evaluation import classification_metric
 from monai_dino.networks import DinoEncoder
 
@@ -89,6 +89,14 @@ def test_pretrain_evaluates_its_teacher(volumes: Path, weights: Path, tmp_path: 
     (bundle / "models" / "teacher" / "settings.json").write_text(json.dumps(kept))
     settings = {k: v for k, v in SETTINGS.items() if k != "image_size"}
     run_bundle(bundle, "evaluate", dataset_dir=volumes, folds=2, shots=[2], seeds=1, probes=NEAREST, **settings)
+    taken = bundle / "models" / "teacher"
+    here = copy_bundle("dino_classification", tmp_path / "classifier")
+    run_bundle(
+        here, "few_shot", dataset_dir=volumes, weights=taken, shots=[2], shares=[], seeds=1, probes=NEAREST, **settings
+    )
+    text = (here / "eval" / "few_shot.md").read_text()
+    assert "Weights of the encoder: teacher (SHA-256 " in text
+    assert text == (bundle / "eval" / "few_shot.md").read_text()
     written = {path.name for path in (bundle / "eval").iterdir()}
     names = {f"{name}.{ending}" for name in ("cross_validation", "few_shot") for ending in ("csv", "json", "md")}
     assert written >= names
@@ -116,6 +124,43 @@ def test_several_labels_of_each_case(bundle: Path, volumes: Path, weights: Path,
     assert labels == [item["label"] for item in content["training"]]
 
 
+def test_slices_above_and_below_are_not_added_up(bundle: Path, volumes: Path, weights: Path, tmp_path: Path) -> None:
+    DinoEncoder(weights=weights, in_channels=3).save_pretrained(tmp_path / "teacher")
+    (tmp_path / "teacher" / "settings.json").write_text(json.dumps({"neighbours": 1, "in_channels": 1}))
+    settings = SETTINGS | {"feature_dir": tmp_path / "features", "neighbours": 0}
+    with pytest.raises(RuntimeError) as error:
+        run_bundle(bundle, "knn", dataset_dir=volumes, weights=tmp_path / "teacher", **settings)
+    assert "asked to take 1 channels; set neighbours=1 and in_channels=1" in str(
+        _cause(error.value, ConfigurationError)
+    )
+
+
+def test_test_cases_without_labels_are_left_out(
+    bundle: Path, volumes: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((volumes / "datalist.json").read_text())
+    for item in content["testing"]:
+        del item["label"]
+    (tmp_path / "half.json").write_text(json.dumps(content))
+    settings = SETTINGS | {"feature_dir": tmp_path / "features", "datalist": tmp_path / "half.json", "probes": NEAREST}
+    few = settings | {"shots": [1], "shares": [], "seeds": 1}
+    run_bundle(bundle, "few_shot", dataset_dir=volumes, encoder=TINY["dinov2"], output_dir=tmp_path, **few)
+    assert "testing: none of the 4 cases has a label" in capsys.readouterr().err
+    assert {row["case"] for row in read_table(tmp_path / "few_shot.csv")} <= {f"case{k}" for k in range(8)}
+    assert "The encoder has random weights, for none were given" in (tmp_path / "few_shot.md").read_text()
+    with pytest.raises(RuntimeError) as error:
+        run_bundle(bundle, "knn", dataset_dir=volumes, weights=weights, **settings)
+    assert "4 of 4 testing cases have no class: case8" in str(_cause(error.value, DatalistError))
+
+
+def _cause(error: BaseException, kind: type[Exception]) -> BaseException:
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, kind):
+        found = found.__cause__
+    assert found is not None, error
+    return found
+
+
 @pytest.mark.parametrize("config", ["knn", "linear_probe"])
 def test_without_test_cases_no_encoder_runs(config: str, bundle: Path, weights: Path, tmp_path: Path) -> None:
     data = write_stripes(tmp_path / "data", pictures=True)
@@ -124,8 +169,7 @@ def test_without_test_cases_no_encoder_runs(config: str, bundle: Path, weights: 
     settings = SETTINGS | {"feature_dir": tmp_path / "features", "store_dir": tmp_path / "store"}
     with pytest.raises(RuntimeError) as error:
         run_bundle(bundle, config, dataset_dir=data, weights=weights, **settings)
-    assert isinstance(error.value.__cause__, DatalistError)
-    assert "no testing cases" in str(error.value.__cause__)
+    assert "no testing cases" in str(_cause(error.value, DatalistError))
     assert not (tmp_path / "store").exists()
 
 
@@ -134,5 +178,6 @@ def test_targets_and_documents(config: str) -> None:
     written = read_config("dino_classification", config)
     assert all(callable(locate(target)) for target in targets_in(written))
     train = read_config("dino_classification", "train")
-    shared = {"image_size", "modality", "window", "plane", "fill", "in_channels", "num_slices", "datalist", "store_dir"}
-    assert all(written[key] == train[key] for key in shared)
+    assert all(written[key] == train[key] for key in ("modality", "num_slices", "datalist", "store_dir"))
+    public = written["pretrained"]["defaults"]
+    assert all(public[key] == train[key] for key in public.keys() - {"neighbours"})

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from monai_dino.errors import ConfigurationError
+from monai_dino.files import read_json_object
 from monai_dino.networks.adaptation import AdaptationMode, adapt
 from monai_dino.networks.encoders.encoder import DinoEncoder
 from monai_dino.networks.encoders.padding import is_tracing
@@ -40,8 +41,9 @@ def adapted_encoder(
 
     Raises:
         ConfigurationError: when neither encoder nor weights are given; when a built encoder is given with weights, or
-            has another number of channels; when the image size is no number or not a multiple of its patch; when the
-            adaptation does not fit.
+            has another number of channels; when the weights learned from neighbouring slices, and other channels are
+            asked for; when the image size is no number or not a multiple of its patch; when the adaptation does not
+            fit.
     """
     if isinstance(encoder, DinoEncoder):
         if weights is not None:
@@ -49,12 +51,28 @@ def adapted_encoder(
         if encoder.in_channels != in_channels:
             raise ConfigurationError(f"in_channels={in_channels}, but the encoder takes {encoder.in_channels}")
     else:
+        _check_neighbours(weights, in_channels)
         encoder = DinoEncoder(encoder, in_channels=in_channels, weights=weights)
         adaptation = "frozen" if adaptation is None else adaptation
     check_image_size(image_size, encoder.patch_size)
     if adaptation is not None:
         _adapt(encoder, adaptation)
     return encoder
+
+
+def _check_neighbours(weights: str | Path | None, in_channels: int) -> None:
+    """Colours may be folded into fewer channels; of slices that would add up what lies above and below."""
+    path = Path(weights or "") / "settings.json"
+    if weights is None or not path.is_file():
+        return
+    kept = read_json_object(path, ConfigurationError, "export the encoder again")
+    neighbours, channels = int(kept.get("neighbours") or 0), int(kept.get("in_channels") or 1)
+    if neighbours and in_channels != channels * (2 * neighbours + 1):
+        raise ConfigurationError(
+            f"{path}: the encoder learned from {2 * neighbours + 1} neighbouring slices of {channels} channels each, "
+            f"but is asked to take {in_channels} channels; set neighbours={neighbours} and in_channels={channels}, or "
+            f"where that cannot be set, pretrain with neighbours=0"
+        )
 
 
 def check_image_size(image_size: int | None, patch_size: int) -> None:

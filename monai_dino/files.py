@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 from monai_dino.errors import MonaiDinoError
 
-__all__ = ["read_json_object", "write_csv", "write_json", "written_whole"]
+__all__ = ["digest", "read_json_object", "write_csv", "write_json", "written_whole"]
 
 
 @contextmanager
@@ -86,3 +87,15 @@ def read_json_object(path: str | Path, error: type[MonaiDinoError], advice: str)
     if not isinstance(content, dict):
         raise error(f"{path}: expected a JSON object, found {type(content).__name__}; {advice}")
     return content
+
+
+def digest(content: Any) -> str:
+    """A digest of what JSON can hold.
+
+    Args:
+        content: the content.
+
+    Returns:
+        SHA-256, in hexadecimal digits.
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

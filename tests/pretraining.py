@@ -15,7 +15,7 @@ from synthetic import write_volume
 from monai_dino.data import SliceDataset, SliceStore, StepSampler
 from monai_dino.engines import DinoTrainer
 from monai_dino.networks import DinoEncoder, adapt
-from monai_dino.ssl import SelfDistillation
+from monai_dino.ssl import SelfDistillation, distribute
 from monai_dino.transforms import BatchedViews, RandViewSeed, ScaleIntensityByModalityd, medical_views
 
 ARCHITECTURE = {
@@ -47,6 +47,7 @@ def tiny_trainer(
     handlers: Callable[[Any], Sequence[Any]] = lambda loader: (),
     preset: str = "dinov2",
     precision: Any = "fp32",
+    distribution: Any = "none",
     **changes: Any,
 ) -> DinoTrainer:
     """A training of five steps an epoch, four slices a step."""
@@ -64,4 +65,5 @@ def tiny_trainer(
     encoder = DinoEncoder(ARCHITECTURE)
     adapt(encoder, **(adaptation or {"mode": "full"}))
     network = SelfDistillation(encoder, preset, batch_size=4, **(SMALL | changes))
+    distribute(network, distribution)
     return DinoTrainer("cpu", epochs, loader, network, precision, seed=3, train_handlers=handlers(loader))

@@ -22,7 +22,7 @@ from monai_dino.auto3dseg.comparison_data import (
 from monai_dino.auto3dseg.comparison_settings import ComparisonSettings
 from monai_dino.auto3dseg.contestants import Contestant, Task, find_contestants
 from monai_dino.auto3dseg.folds import ComparisonFold, comparison_folds
-from monai_dino.auto3dseg.job import Job, digest
+from monai_dino.auto3dseg.job import Job
 from monai_dino.auto3dseg.running import run_jobs
 from monai_dino.auto3dseg.scores import best_members, score_ensemble, score_job, score_missing
 from monai_dino.auto3dseg.scoring import Evaluation
@@ -30,7 +30,7 @@ from monai_dino.auto3dseg.settings_for_all import check_settings, kept_settings
 from monai_dino.auto3dseg.standings import Standing, standings
 from monai_dino.data import class_names, modality
 from monai_dino.errors import ConfigurationError, MonaiDinoError
-from monai_dino.files import read_json_object, write_json
+from monai_dino.files import digest, read_json_object, write_json
 
 __all__ = ["Comparison", "analysed", "compare", "comparison_jobs"]
 

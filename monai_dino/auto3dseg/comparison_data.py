@@ -12,19 +12,18 @@ from tqdm import tqdm
 
 from monai_dino.auto3dseg.contestants import Contestant, Task
 from monai_dino.auto3dseg.folds import ComparisonFold
-from monai_dino.auto3dseg.job import digest
+from monai_dino.checkpoints import weights_digest
 from monai_dino.data import find_datalist, load_splits
 from monai_dino.data.checks import is_several
 from monai_dino.data.datalist_file import read_datalist
 from monai_dino.data.sources import file_digest, source_files, stamp
 from monai_dino.errors import DatalistError
-from monai_dino.files import write_json
+from monai_dino.files import digest, write_json
 
 __all__ = [
     "data_digest",
     "labelled_items",
     "task_of",
-    "weights_digest",
     "weights_digests",
     "write_fold",
 ]
@@ -110,22 +109,6 @@ def _content(path: Path) -> str:
 @cache
 def _digest_of(path: str, size: int, changed: tuple[int, ...]) -> str:  # each fold asks for all files
     return file_digest(Path(path))
-
-
-def weights_digest(weights: str | None) -> str | None:
-    """A digest of the weights.
-
-    Args:
-        weights: a file or folder, whose content counts, or a hub id.
-
-    Returns:
-        The digest; ``None`` for no weights.
-    """
-    if weights is None or not Path(weights).exists():
-        return weights
-    root = Path(weights)
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
-    return digest([[p.name, file_digest(p)] for p in files])
 
 
 def weights_digests(weights: str | None, contestants: Sequence[Contestant]) -> dict[str, str | None]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,9 +14,9 @@ from monai_dino.auto3dseg.budget import Budget
 from monai_dino.auto3dseg.contestants import Contestant
 from monai_dino.auto3dseg.network_source import source_digests
 from monai_dino.errors import MonaiDinoError
-from monai_dino.files import read_json_object, write_json
+from monai_dino.files import digest, read_json_object, write_json
 
-__all__ = ["FAILURE", "JOB", "RESULT", "Job", "digest"]
+__all__ = ["FAILURE", "JOB", "RESULT", "Job"]
 
 JOB, RESULT, FAILURE = "job.json", "result.json", "failure.json"
 _NO_MATTER = ("datalist", "dataset_dir", "store_dir", "num_workers", "weights")  # for the result; weights by content
@@ -123,18 +122,6 @@ class Job:
         """
         found = _read(self.folder / FAILURE)
         return str(found["reason"]) if found is not None and found.get("key") == self.key else None
-
-
-def digest(content: Any) -> str:
-    """A digest of what JSON can hold.
-
-    Args:
-        content: the content.
-
-    Returns:
-        SHA-256.
-    """
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

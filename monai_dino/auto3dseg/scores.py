@@ -14,12 +14,12 @@ import numpy as np
 from monai_dino.auto3dseg.class_scoring import score_classification
 from monai_dino.auto3dseg.contestants import Task
 from monai_dino.auto3dseg.folds import ComparisonFold
-from monai_dino.auto3dseg.job import Job, digest
+from monai_dino.auto3dseg.job import Job
 from monai_dino.auto3dseg.postprocessing_choice import RULE
 from monai_dino.auto3dseg.predictions import read_probabilities
 from monai_dino.auto3dseg.scoring import Evaluation, Probabilities, score_segmentation
 from monai_dino.errors import MonaiDinoError
-from monai_dino.files import read_json_object, write_json
+from monai_dino.files import digest, read_json_object, write_json
 
 __all__ = ["best_members", "score_ensemble", "score_job", "score_missing"]
 

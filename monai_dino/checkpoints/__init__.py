@@ -5,6 +5,7 @@ from monai_dino.checkpoints.folder import find_checkpoints
 from monai_dino.checkpoints.manifest import verify
 from monai_dino.checkpoints.reading import Checkpoint, open_checkpoint, read_state
 from monai_dino.checkpoints.tensors import TensorInfo
+from monai_dino.checkpoints.weights_digest import weights_digest
 from monai_dino.checkpoints.writing import write_checkpoint
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "open_checkpoint",
     "read_state",
     "verify",
+    "weights_digest",
     "write_checkpoint",
 ]

@@ -21,7 +21,7 @@ from monai_dino.errors import CheckpointError
 __all__ = ["Checkpoint", "open_checkpoint", "read_state"]
 
 _LOGGER = logging.getLogger(__name__)
-_ADVICE = "take the folder away, or set another ckpt_dir, to begin anew"
+_ADVICE = "take the folder away to begin anew, or begin in another bundle_root"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Checkpoint:
             listed = "".join(f"\n  {what}: {', '.join(names)}" for what, names in problems.items() if names)
             raise CheckpointError(
                 f"{self.folder}: does not fit the network and its training (of another architecture, adaptation or "
-                f"optimizer?); go on with the settings it was written with, or set another ckpt_dir{listed}"
+                f"optimizer?); go on with the settings it was written with, or begin in another bundle_root{listed}"
             )
 
 

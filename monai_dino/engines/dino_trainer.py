@@ -30,6 +30,7 @@ from monai_dino.ssl.parameter_groups import set_step_values
 __all__ = ["DinoTrainer"]
 
 _TERMINATED = 128 + 15
+_MOST_LEFT_OUT = 20  # steps: a scaler that begins at 2^16 and halves with each is below 1 by then
 
 
 class DinoTrainer(Trainer):
@@ -111,6 +112,7 @@ class DinoTrainer(Trainer):
             decollate=False,
         )
         self.interrupted = False
+        self._left_out = 0
         self.scaler = torch.amp.GradScaler(torch.device(device).type, enabled=uses_fp16(precision))
 
     def run(self) -> None:
@@ -138,7 +140,7 @@ class DinoTrainer(Trainer):
         values = self.schedules(step)
         set_step_values(self.optimizer, values)
         torch.manual_seed(_seed_of(self.seed, step))
-        if values.gram_refresh:
+        if values.gram_refresh or (values.gram and getattr(self.network, "gram_teacher", None) is None):
             self.network.refresh_gram_teacher()
         self.optimizer.zero_grad(set_to_none=True)
         losses, parts = [], []
@@ -158,7 +160,7 @@ class DinoTrainer(Trainer):
         total = made.pop(CommonKeys.LOSS)
         # In fp16 gradients may overflow: the scaler then leaves the step out. Asked here and not before the backward
         # pass, so that all processes, whose gradients are joint, stop at the same step.
-        _require_finite(step, total, made, {} if self.scaler.is_enabled() else norms)
+        _require_finite(step, total, made, {} if self._may_leave_out(norms) else norms)
         self._update(values)
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return {
@@ -175,6 +177,13 @@ class DinoTrainer(Trainer):
         parts = self.network.student.named_children()
         norms = {name: clip_gradients(part.parameters(), largest) for name, part in parts}
         return {name: norm for name, norm in norms.items() if norm is not None}
+
+    def _may_leave_out(self, norms: Mapping[str, torch.Tensor]) -> bool:
+        if not self.scaler.is_enabled():
+            return False
+        finite = bool(torch.isfinite(torch.stack([*norms.values()])).all())
+        self._left_out = 0 if finite else self._left_out + 1
+        return self._left_out < _MOST_LEFT_OUT
 
     def _update(self, values: StepValues) -> None:
         self.scaler.step(self.optimizer)

@@ -62,6 +62,12 @@ class ExportHandler:
             written += f", and {self.output_dir / 'best'} of step {best['step']:g} ({best['score']:.4f})"
         if self._is_first():
             print(f"wrote {written}")
+            start = getattr(self.checkpoints, "start", None)
+            if best is not None and start is not None and best["score"] < start:
+                print(
+                    f"but {self.checkpoints.score} was {start:.4f} before the first step, and never as high again: for "
+                    f"what those labels ask, the encoder that the training began with is the better one"
+                )
 
     def _is_first(self) -> bool:
         return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0

@@ -90,7 +90,10 @@ class PretrainProgressHandler:
 
     def _finish(self, engine: Engine) -> None:
         if self.bar is None:
-            print(f"nothing is left to train: step {engine.state.iteration} is the last; give more epochs to go on")
+            print(
+                f"nothing is left to train: step {engine.state.iteration} is the last; with more epochs it would go "
+                f"on, with rates that follow the new length"
+            )
         else:
             self.bar.close()
             self.bar = None

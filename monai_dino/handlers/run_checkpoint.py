@@ -18,7 +18,14 @@ from monai_dino.checkpoints import Checkpoint, find_checkpoints, open_checkpoint
 from monai_dino.checkpoints.processes import Processes
 from monai_dino.errors import ConfigurationError
 from monai_dino.evaluation.feature_provenance import encoder_hash
-from monai_dino.handlers.run_values import check_length, refuse_changes, run_values, warn_of_changes
+from monai_dino.handlers.run_values import (
+    BEGIN_ANEW,
+    check_length,
+    refuse_changes,
+    run_values,
+    warn_of_changes,
+    warn_of_schedules,
+)
 from monai_dino.ssl.training_state import prepare_state, training_tensors
 
 __all__ = ["RunCheckpointHandler"]
@@ -49,11 +56,13 @@ class RunCheckpointHandler:
         settings: how images are prepared, as :class:`ExportHandler` has it: what an export of a checkpoint writes as
             ``settings.json``. A run goes on only with the same modality, window, plane, fill, in_channels, image_size
             and neighbours.
-        data: what else decides which images are seen, and how. A run goes on only with the same ``fold``; other
-            changes are logged, as those of the training's values are.
+        data: what else decides which images are seen, and how, and ``weights``, a digest of those that the encoder
+            started from. A run goes on only with the same ``fold`` and ``weights``; other changes are logged, as those
+            of the training's values are.
 
     Attributes:
         best: step and score of the best checkpoint; ``None`` while there is none.
+        start: score before the first step; ``None`` where it was not measured.
 
     Raises:
         ConfigurationError: for an interval below 1.
@@ -81,6 +90,7 @@ class RunCheckpointHandler:
         self.settings = settings
         self.data = data
         self.best: dict[str, float] | None = None
+        self.start: float | None = None
         self.saved = 0
         self._stopping = False
         self._previous: Any = None
@@ -118,7 +128,7 @@ class RunCheckpointHandler:
             if found := find_checkpoints(self.ckpt_dir):
                 raise ConfigurationError(
                     f"ckpt_dir: {self.ckpt_dir} holds checkpoints of another run (steps {found}), and resume is off; "
-                    f"set another ckpt_dir, take them away, or set resume to true"
+                    f"set resume to true, or {BEGIN_ANEW}"
                 )
             return 0
         checkpoint = open_checkpoint(self.ckpt_dir)
@@ -136,6 +146,7 @@ class RunCheckpointHandler:
         checkpoint.load_into(training_tensors(trainer.network, trainer.optimizer))
         state = checkpoint.state
         warn_of_changes(state["run"], present, checkpoint.folder)
+        warn_of_schedules(trainer, state["run"], checkpoint.step, checkpoint.folder)
         trainer.load_state_dict(
             {"iteration": checkpoint.step, "epoch_length": len(trainer.sampler), "max_epochs": trainer.state.max_epochs}
         )
@@ -143,7 +154,7 @@ class RunCheckpointHandler:
             trainer.scaler.load_state_dict(state["scaler"])
         for handler, kept in zip(self.stateful, state["handlers"], strict=True):
             handler.load_state_dict(kept)
-        self.best = state["best"]
+        self.best, self.start = state["best"], state.get("start")
         there = Processes().first(lambda: find_checkpoints(self.ckpt_dir))
         if self.best is not None and self.best["step"] not in there:
             _LOGGER.warning("%s: the best checkpoint, of step %d, is gone", self.ckpt_dir, self.best["step"])
@@ -180,7 +191,9 @@ class RunCheckpointHandler:
 
     def _score(self, engine: Any) -> None:
         value = engine.state.metrics.get(self.score) if self.score else None
-        if value is not None and engine.state.iteration and (self.best is None or value > self.best["score"]):
+        if value is not None and not engine.state.iteration:
+            self.start = float(value)
+        elif value is not None and (self.best is None or value > self.best["score"]):
             self.best = {"step": engine.state.iteration, "score": float(value)}
             self._save(engine)
 
@@ -213,6 +226,7 @@ class RunCheckpointHandler:
             "scaler": engine.scaler.state_dict(),
             "handlers": [handler.state_dict() for handler in self.stateful],
             "best": self.best,
+            "start": self.start,
         }
         protect = [] if self.best is None else [int(self.best["step"])]
         tensors = training_tensors(engine.network, engine.optimizer)

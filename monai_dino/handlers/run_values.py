@@ -12,10 +12,13 @@ from typing import Any
 from monai_dino.errors import CheckpointError, ConfigurationError
 from monai_dino.inferers.autocast import resolved_precision
 from monai_dino.networks.encoders.merging import has_adapters
+from monai_dino.ssl import Schedules
 
-__all__ = ["check_length", "refuse_changes", "run_values", "warn_of_changes"]
+__all__ = ["BEGIN_ANEW", "check_length", "refuse_changes", "run_values", "warn_of_changes", "warn_of_schedules"]
 
 _LOGGER = logging.getLogger(__name__)
+
+BEGIN_ANEW = "begin anew in another bundle_root (or with another ckpt_dir, output_dir and model_dir)"
 
 # What no resume may change -> the setting that makes it.
 _FIXED = {
@@ -27,7 +30,7 @@ _FIXED = {
 # Likewise of the mappings that say where the images come from and how they are prepared.
 _FIXED_WITHIN = {
     "settings": ("modality", "window", "plane", "fill", "in_channels", "image_size", "neighbours"),
-    "data": ("fold",),
+    "data": ("fold", "weights"),
 }
 
 
@@ -83,7 +86,7 @@ def refuse_changes(saved: Mapping[str, Any], present: Mapping[str, Any], folder:
             if key in before and key in now and before[key] != now[key]:
                 raise CheckpointError(
                     f"{folder}: was made with {key} {before[key]!r}, which is now {now[key]!r}; set it back to go on, "
-                    f"or set another ckpt_dir to begin anew"
+                    f"or {BEGIN_ANEW}"
                 )
     for key, setting in _FIXED.items():
         if key == "adaptation" and not saved.get(key):
@@ -91,7 +94,7 @@ def refuse_changes(saved: Mapping[str, Any], present: Mapping[str, Any], folder:
         if key in saved and saved[key] != present.get(key):
             raise CheckpointError(
                 f"{folder}: was made with {key} {saved[key]}, but {setting} now makes it {present.get(key)}; set it "
-                f"back to go on, or set another ckpt_dir to begin anew"
+                f"back to go on, or {BEGIN_ANEW}"
             )
 
 
@@ -110,7 +113,7 @@ def check_length(trainer: Any, step: int, folder: Path) -> None:
         raise ConfigurationError(
             f"{folder}: was saved after step {step}, but epochs={trainer.state.max_epochs} of "
             f"{trainer.sampler.samples} samples with batch_size={trainer.sampler.batch_size} are only "
-            f"{trainer.schedules.total} steps; set them back to go on, or set another ckpt_dir to begin anew"
+            f"{trainer.schedules.total} steps; set them back to go on, or {BEGIN_ANEW}"
         )
 
 
@@ -128,6 +131,28 @@ def warn_of_changes(saved: Mapping[str, Any], present: Mapping[str, Any], folder
     changed = [f"{key} was {before[key]}, is {now[key]}" for key in now if key in before and before[key] != now[key]]
     if changed:
         _LOGGER.warning("%s: goes on with other settings than it began with: %s", folder, "; ".join(changed))
+
+
+def warn_of_schedules(trainer: Any, saved: Mapping[str, Any], step: int, folder: Path) -> None:
+    """Logs what another length makes of the rates, all of which follow shares of the run.
+
+    Args:
+        trainer: of the run that is to go on.
+        saved: values of the checkpoint.
+        step: step of the checkpoint.
+        folder: of the checkpoint.
+    """
+    schedules = trainer.schedules
+    if not step or step >= schedules.total or saved.get("steps", schedules.total) == schedules.total:
+        return
+    before, after = Schedules(schedules.settings, saved["steps"])(step - 1), schedules(step)
+    frozen = ", and the encoder is frozen again while the heads warm up" if after.encoder_frozen else ""
+    _LOGGER.warning(
+        "%s: the run had %d steps and has %d, and its schedules with it: the learning rate goes from %.3g to %.3g, the "
+        "momentum of the teacher from %.5g to %.5g%s",
+        *(folder, saved["steps"], schedules.total, before.learning_rate, after.learning_rate),
+        *(before.momentum, after.momentum, frozen),
+    )
 
 
 def _as_saved(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import pytest
 from synthetic import write_stripes, write_volume
 
 from monai_dino.auto3dseg.analysis import analyse
-from monai_dino.auto3dseg.comparison_data import data_digest, labelled_items, task_of, weights_digest, weights_digests
+from monai_dino.auto3dseg.comparison_data import data_digest, labelled_items, task_of, weights_digests
 from monai_dino.auto3dseg.contestants import Contestant
 from monai_dino.auto3dseg.volume_settings import VolumeSettings
+from monai_dino.checkpoints import weights_digest
 from monai_dino.errors import DatalistError, InputError
 
 NAMES = ["background", "x"]

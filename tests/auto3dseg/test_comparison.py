@@ -19,12 +19,13 @@ from comparison_runs import compare
 from monai_dino.auto3dseg import worker
 from monai_dino.auto3dseg.budget import Budget
 from monai_dino.auto3dseg.comparison import comparison_jobs
-from monai_dino.auto3dseg.comparison_data import labelled_items, weights_digest
+from monai_dino.auto3dseg.comparison_data import labelled_items
 from monai_dino.auto3dseg.comparison_settings import ComparisonSettings
 from monai_dino.auto3dseg.contestants import find_contestants
 from monai_dino.auto3dseg.folds import comparison_folds
 from monai_dino.auto3dseg.predictions import read_probabilities
 from monai_dino.auto3dseg.scoring import Evaluation, score_case
+from monai_dino.checkpoints import weights_digest
 
 
 def test_a_segmentation(

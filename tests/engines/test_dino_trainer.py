@@ -331,6 +331,30 @@ def test_in_fp16_a_step_that_overflows_is_left_out() -> None:
     assert trainer.scaler.get_scale() < 2.0**40
 
 
+def test_in_fp16_gradients_that_are_never_finite_stop_the_run() -> None:
+    network = tiny_distillation(**STEADY)
+    parameter = network.student.encoder.blocks[0].get_parameter("mlp.fc1.weight")
+    parameter.register_hook(lambda gradient: gradient * math.nan)
+    message, _, seen = run_until_it_fails(network, precision="fp16", epochs=6)
+    assert message.startswith("step 19: ")
+    assert "gradient of encoder" in message
+    assert len(seen) == 20
+    assert all(torch.equal(seen[0][name], value) for name, value in weights(network).items() if "student" in name)
+
+
+def test_gram_anchoring_that_a_resume_switches_on_begins_at_once() -> None:
+    network = tiny_distillation(preset="dinov3", **STEADY, gram_start=0.0, gram_refresh=1000)
+    trainer = trainer_of(network)
+    trainer.load_state_dict(
+        {"iteration": 2, "epoch_length": len(trainer.sampler), "max_epochs": trainer.state.max_epochs}
+    )
+    seen: list[float] = []
+    watch(trainer, lambda t: seen.append(float(t.state.output["parts"]["gram"])))
+    trainer.run()
+    assert not any(trainer.schedules(step).gram_refresh for step in range(2, trainer.schedules.total))
+    assert len(seen) == trainer.schedules.total - 2
+
+
 def test_bfloat16_needs_no_scaler() -> None:
     network = tiny_distillation(**STEADY)
     trainer = trainer_of(network, precision="bf16")

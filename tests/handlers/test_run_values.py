@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from monai_dino.errors import CheckpointError, ConfigurationError
-from monai_dino.handlers.run_values import check_length, refuse_changes, warn_of_changes
+from monai_dino.handlers.run_values import check_length, refuse_changes, warn_of_changes, warn_of_schedules
+from monai_dino.ssl import Schedules
+from monai_dino.ssl.presets import ssl_settings
 
 FOLDER = Path("checkpoints/step_7")
 SETTINGS: dict[str, Any] = {
@@ -45,6 +47,28 @@ def test_images_that_are_prepared_otherwise_are_refused(key: str) -> None:
 def test_another_fold_is_refused(saved: int | None, present: int | None) -> None:
     with pytest.raises(CheckpointError, match=f"was made with fold {saved}, which is now {present}; set it back"):
         refuse_changes(RUN | {"data": {"fold": saved}}, RUN | {"data": {"fold": present}}, FOLDER)
+
+
+def test_other_weights_are_refused() -> None:
+    """They would not be used: the checkpoint's would take their place."""
+    with pytest.raises(CheckpointError, match=r"was made with weights 'ab', which is now 'cd'; .* another bundle_root"):
+        refuse_changes(RUN | {"data": {"weights": "ab"}}, RUN | {"data": {"weights": "cd"}}, FOLDER)
+
+
+@pytest.mark.parametrize(("before", "now", "said"), [(100, 100, False), (100, 200, True)])
+def test_what_more_epochs_make_of_the_rates_is_said(
+    before: int, now: int, said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ssl_settings("dinov2", learning_rate=1.0).resolved(4, False)
+    warn_of_schedules(
+        SimpleNamespace(schedules=Schedules(settings, now)), {"steps": before}, 100 - 40 * (not said), FOLDER
+    )
+    assert bool(caplog.messages) == said
+    if said:
+        expected = Schedules(settings, 200)(100)
+        assert f"to {expected.learning_rate:.3g}, the momentum" in caplog.text
+        assert f"to {expected.momentum:.5g}" in caplog.text
+        assert expected.learning_rate > 0.4
 
 
 def test_other_changes_are_named_by_their_key(caplog: pytest.LogCaptureFixture) -> None:

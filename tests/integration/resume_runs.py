@@ -13,10 +13,12 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from ignite.engine import Engine, Events
 from pretraining import tiny_store, tiny_trainer
 
@@ -34,6 +36,7 @@ CASES: dict[str, dict[str, Any]] = {
     "softmax centring, heads first": {"preset": "dino", "head_warmup": 0.3, "ibot_weight": 0.5},
     "gram": {"preset": "dinov3", "gram_start": 0.3, "gram_refresh": 2},
     "fp16": {"precision": "fp16"},
+    "bf16": {"precision": "bf16"},
 }
 
 
@@ -90,8 +93,42 @@ def _group_terminated(store: SliceStore, folder: Path, step: int, **options: Any
     return int(process.exitcode or 0)
 
 
+def _together(store: SliceStore, folder: Path, step: int | None, meeting: Path) -> list[int]:
+    """Runs a training on two processes, which are killed at a step; without one, the first writes what it came to."""
+
+    def train(rank: int) -> None:
+        where = f"file://{meeting}"
+        dist.init_process_group("gloo", where, timedelta(seconds=120), world_size=2, rank=rank)
+        kill = None if step is None else _kill_at(step, signal.SIGKILL)
+        trainer = _run(store, folder, kill, distribution="ddp", workers=2)
+        if rank == 0:
+            torch.save(training_tensors(trainer.network, trainer.optimizer), folder / "tensors.pt")
+        dist.destroy_process_group()
+
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=train, args=(rank,)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [int(process.exitcode or 0) for process in processes]
+
+
+def _distributed(store: SliceStore, folder: Path, kill: int) -> dict[str, Any]:
+    straight, place = folder / "ddp straight", folder / "ddp"
+    done = _together(store, straight, None, folder / "meeting 0")
+    killed = _together(store, place, kill, folder / "meeting 1")
+    kept = find_checkpoints(place)
+    resumed = _together(store, place, None, folder / "meeting 2")
+    one, other = (torch.load(path / "tensors.pt", weights_only=True) for path in (straight, place))
+    return {"killed": killed, "kept": kept, "codes": done + resumed, "differences": _unequal(one, other)}
+
+
 def _differences(one: Any, other: Any) -> list[str]:
-    tensors = [training_tensors(t.network, t.optimizer) for t in (one, other)]
+    return _unequal(*(training_tensors(t.network, t.optimizer) for t in (one, other)))
+
+
+def _unequal(*tensors: dict[str, torch.Tensor]) -> list[str]:
     names = tensors[0].keys() | tensors[1].keys()
     return sorted(
         name
@@ -133,6 +170,7 @@ def main(folder: Path) -> None:
     place = folder / "terminated"
     again = _run(store, place, None)
     results["again"] = {"steps": again.state.iteration, "differences": _differences(resumed, again)}
+    results["together"] = _distributed(store, folder, rng.randrange(4, 10))
     print(json.dumps(results))
 
 

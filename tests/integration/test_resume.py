@@ -28,11 +28,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_killed_runs_go_on_bit_for_bit(runs: dict[str, Any]) -> None:
-    assert len(runs["cases"]) == 8
+    assert len(runs["cases"]) == 9
     for name, case in runs["cases"].items():
         assert case["codes"] == [-9, -9], (name, runs["seed"])
         assert case["steps"] == [10, 10], (name, runs["seed"])
         assert case["differences"] == [], (name, case["kills"], runs["seed"])
+
+
+def test_two_processes_that_were_killed_go_on_bit_for_bit(runs: dict[str, Any]) -> None:
+    together = runs["together"]
+    assert together["killed"] == [-9, -9], runs["seed"]
+    assert together["kept"][-1] in (3, 6, 9)
+    assert together["codes"] == [0, 0, 0, 0], runs["seed"]
+    assert together["differences"] == [], runs["seed"]
 
 
 def test_sigterm_saves_and_exits_with_its_status(runs: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ DATASETS = {"breast_us": "us", "brain_tumour_mr": "mr"}
 HEATS = ("mean", "pca")
 LOCALISATION = {
     "pointing": "pointing game",
-    "inside": "attention inside",
+    "inside": "inside the label",
     "chance": "chance",
     "gain": "inside / chance",
 }
@@ -161,7 +161,8 @@ def main() -> None:
         f"their boxes overlap with an intersection over union of at least {options.iou:g}; the docstrings of",
         "`monai_dino.evaluation.attention_detection` have the definitions. With several seeds a metric is averaged",
         "over them case by case, and `sd` is that of their means. `random` has random weights. An interval over two",
-        "patients says little.",
+        "patients says little. The share inside the label is not to be compared between maps: `pca` is scaled from its",
+        "least to its greatest value in a slice, `mean` is not, which alone changes a share of the sum.",
     ]
     for name in options.datasets:
         cases = prepared(items_of(options.data, name), DATASETS[name], options.cases)

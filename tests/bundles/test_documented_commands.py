@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from bundle_texts import documented_commands
+from bundle_texts import REPOSITORY, documented_commands
+
+from monai_dino.console import refuse_unknown_settings
+from monai_dino.errors import ConfigurationError
 
 COMMANDS = documented_commands()
 TRAININGS = [place for place, command in COMMANDS.items() if "configs/train.json" in " ".join(command)]
@@ -16,6 +19,15 @@ def test_commands_are_found() -> None:
     assert sum("multi_gpu_train.json" in " ".join(COMMANDS[place]) for place in TRAININGS) >= 3
     assert sum("distill.json" in " ".join(COMMANDS[place]) for place in TRAININGS) >= 1
     assert "docs/how-to/several-gpus.md 2" in TRAININGS  # in a script
+
+
+@pytest.mark.parametrize("place", COMMANDS)
+def test_settings_are_known(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY / "bundles")
+    argv = ["monai/bundle/__main__.py", *COMMANDS[place]]
+    refuse_unknown_settings(argv)
+    with pytest.raises(ConfigurationError, match=r"dataset_dirs: no setting of .*did you mean dataset_dir\?$"):
+        refuse_unknown_settings([*argv, "--dataset_dirs", "DATA"])
 
 
 @pytest.mark.parametrize("place", TRAININGS)

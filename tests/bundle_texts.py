@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from monai_dino.commands.bundles import bundles_path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def read_config(name: str, config: str) -> dict[str, Any]:
@@ -37,4 +41,25 @@ def documented_settings(name: str) -> dict[str, str]:
         for key, default in zip(names.split(", "), defaults.split(", "), strict=True):
             assert key.strip("`") not in found
             found[key.strip("`")] = default
+    return found
+
+
+def documented_commands() -> dict[str, list[str]]:
+    """Where a command that runs a bundle is documented -> what follows ``monai.bundle`` in it.
+
+    The names that readers gave their copies, ``my_encoder`` and ``my_model``, are those of the bundles.
+    """
+    places = [
+        REPOSITORY / "README.md",
+        *(REPOSITORY / "docs").rglob("*.md"),
+        *REPOSITORY.glob("bundles/*/docs/README.md"),
+    ]
+    found = {}
+    for path in sorted(places):
+        bundle = path.parts[-3] if path.parts[-3].startswith("dino_") else "dino_segmentation"
+        text = path.read_text(encoding="utf-8").replace("my_encoder", "dino_pretrain").replace("my_model", bundle)
+        blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)).replace("\\\n", " ")
+        commands = re.findall(r"monai\.bundle (run +--.*)", blocks)
+        name = path.relative_to(REPOSITORY).as_posix()
+        found |= {f"{name} {number}": shlex.split(command) for number, command in enumerate(commands)}
     return found

@@ -18,7 +18,7 @@ from monai_dino.data.dicom_seg import check_dicom_seg, write_dicom_seg
 from monai_dino.data.discovery import find_cases
 from monai_dino.data.joined_slices import JoinedSlices
 from monai_dino.data.reading import read_volume
-from monai_dino.data.slice_dataset import SliceDataset
+from monai_dino.data.slice_dataset import SliceDataset, check_guided_views
 from monai_dino.data.slice_store import SliceStore
 from monai_dino.data.step_sampler import StepSampler
 from monai_dino.data.writing import check_output_dir, write_volume
@@ -37,6 +37,7 @@ __all__ = [
     "channels",
     "check_dicom_seg",
     "check_evaluation",
+    "check_guided_views",
     "check_output_dir",
     "class_names",
     "find_cases",

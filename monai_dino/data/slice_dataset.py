@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from monai_dino.data.seeded import seeded
 from monai_dino.data.slice_store import SliceStore
 from monai_dino.errors import ConfigurationError, InputError
 
-__all__ = ["SliceDataset"]
+__all__ = ["SliceDataset", "check_guided_views"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class SliceDataset(Dataset[Any]):
@@ -110,8 +113,7 @@ class SliceDataset(Dataset[Any]):
             return transform(sample)
 
     def _stratify(self, labelled_share: float) -> None:
-        cases = self.store.stored
-        labelled = np.array([bool(classes) for case in cases for classes in case.labels or [()] * case.depth])
+        labelled = _labelled(self.store)
         strata = [(np.flatnonzero(labelled), labelled_share), (np.flatnonzero(~labelled), 1 - labelled_share)]
         if not labelled.any():
             raise InputError("no slice of the training cases has a label; check the masks, or give no labelled_share")
@@ -119,3 +121,35 @@ class SliceDataset(Dataset[Any]):
         total = sum(share for _, share in kept)
         self.strata = [indices for indices, _ in kept]
         self.shares = [share / total for _, share in kept]
+
+
+def check_guided_views(store: SliceStore, guided_views: int | None) -> None:
+    """Checks that there are labels to guide views, and logs how many slices have one.
+
+    In a slice without label such views lie anywhere, so that without masks they would be further local views and no
+    more.
+
+    Args:
+        store: the cases.
+        guided_views: views about label pixels that are made of each slice; 0 or ``None`` asks for no labels.
+
+    Raises:
+        InputError: when there are to be some, but no slice has a label.
+    """
+    if not guided_views:
+        return
+    labelled = _labelled(store)
+    if not labelled.any():
+        raise InputError(
+            f"guided_views={guided_views}: no slice of the {len(store)} training cases has a label that views could be "
+            f"guided by; build the datalist with masks (not --unlabelled, and not of classes), or set guided_views to 0"
+        )
+    _LOGGER.info(
+        "guided_views=%d: %d of %d slices have a label (%.1f %%); in the others these views lie anywhere",
+        guided_views, labelled.sum(), labelled.size, 100 * labelled.mean(),
+    )  # fmt: skip
+
+
+def _labelled(store: SliceStore) -> np.ndarray:
+    """Whether each slice has a label, shape (slices,)."""
+    return np.array([bool(classes) for case in store.stored for classes in case.labels or [()] * case.depth])

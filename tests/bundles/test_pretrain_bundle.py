@@ -176,7 +176,12 @@ def test_two_processes_train_one_encoder_that_one_process_goes_on_with(
 
 def test_bad_settings_name_the_key(data: Path, tmp_path: Path) -> None:
     bundle = copy_bundle(NAME, tmp_path / "encoder")
+    unlabelled = json.loads((data / "datalist.json").read_text())
+    for item in unlabelled["training"]:
+        del item["label"]
+    (data / "unlabelled.json").write_text(json.dumps(unlabelled))
     for change, message in (
+        ({"guided_views": 2, "datalist": "unlabelled.json"}, "guided_views=2: no slice of the"),
         ({"preset": "dinov4"}, "preset: unknown 'dinov4'"),
         ({"local_size": 20}, "local_size: views of 20x20"),
         ({"image_size": 60}, "image_size=60 is not a multiple"),
@@ -193,6 +198,11 @@ def test_bad_settings_name_the_key(data: Path, tmp_path: Path) -> None:
         with pytest.raises(Exception) as error:  # noqa: PT011 - one of MONAI's
             run_bundle(bundle, "train", dataset_dir=data, **(TRAINING | change))
         assert message in messages_of(error.value), message
+
+
+def test_distillation_begins_as_a_training_does() -> None:
+    """Its list of what is done first replaces the other, and would lose what is added there."""
+    assert set(read_config(NAME, "train")["initialize"]) < set(read_config(NAME, "distill")["initialize"])
 
 
 def test_files_and_targets() -> None:

@@ -19,7 +19,7 @@ from monai.transforms import Compose, Lambdad, RandAffined, RandFlipd, RandGauss
 from synthetic import write_volume
 from torch.utils.data import DataLoader
 
-from monai_dino.data.slice_dataset import SliceDataset
+from monai_dino.data.slice_dataset import SliceDataset, check_guided_views
 from monai_dino.data.slice_store import SliceStore
 from monai_dino.errors import ConfigurationError, InputError
 
@@ -161,6 +161,24 @@ def test_what_is_refused(data: Path, store: SliceStore) -> None:
             SliceDataset(store, neighbours=neighbours)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no slice of the training cases has a label; check the masks"):
         SliceDataset(make_store(data, labelled=False), labelled_share=0.5)
+
+
+def test_guided_views_want_labels(data: Path, store: SliceStore, caplog: pytest.LogCaptureFixture) -> None:
+    plain = {key: value for key, value in store.stored[1].item.items() if key != "label"}
+    of_class = plain | {"label": 1}
+    mixed = SliceStore([store.stored[0].item, plain, of_class], data / "guided", progress=False)
+    with caplog.at_level("INFO", "monai_dino"):
+        check_guided_views(mixed, 4)
+    assert "guided_views=4: 2 of 13 slices have a label (15.4 %)" in caplog.text
+    for cases in ([plain], [of_class], make_store(data, labelled=False).stored):
+        items = [getattr(case, "item", case) for case in cases]
+        without = SliceStore(items, data / "guided", progress=False)
+        with pytest.raises(
+            InputError, match=f"guided_views=4: no slice of the {len(items)} training cases has a label"
+        ):
+            check_guided_views(without, 4)
+        check_guided_views(without, 0)
+        check_guided_views(without, None)
 
 
 def test_what_fails_names_the_slice(store: SliceStore) -> None:

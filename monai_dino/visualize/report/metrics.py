@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monai_dino.evaluation.intervals import Estimate
+from monai_dino.visualize.report.by_method import rows_by_method
 from monai_dino.visualize.report.cases import worst_first
 from monai_dino.visualize.report.chart import line_chart
 from monai_dino.visualize.report.confusion import confusion
@@ -40,11 +41,10 @@ def metrics(run: Run) -> Section:
         section.parts += _curve(evaluation)
         table = estimates_table(evaluation.summary, f"Metrics in {evaluation.file}", evaluation.folds)
         section.parts += [table.html(), *_beside(evaluation, run)]
-        if evaluation.kind == "classification" and evaluation.rows:
-            section.parts.append(confusion(evaluation.rows, run.class_names))
+        for method, own in rows_by_method(evaluation.rows).items():
+            section.parts.append(confusion(own, run.class_names, method))
         if evaluation.rows:
-            order = {case.name: place for place, case in enumerate(worst_first(evaluation))}
-            rows = sorted(evaluation.rows, key=lambda row: order.get(row.get("case", ""), len(order)))
+            rows = _worst_first(evaluation)
             section.parts.append(
                 details(f"Every case ({len(rows)} rows)", records_table(rows, f"Cases of {evaluation.file}").html())
             )
@@ -111,6 +111,15 @@ def records_table(rows: Sequence[Record], caption: str) -> Table:
     """
     cut = f" (the first {_ROWS} of {len(rows)} rows)" if len(rows) > _ROWS else ""
     return Table.of(rows[:_ROWS], f"{caption}{cut}")
+
+
+def _worst_first(evaluation: Evaluation) -> list[Record]:
+    """The rows of an evaluation, each case at the worst place that any method gives it."""
+    place: dict[str, int] = {}
+    for cases in worst_first(evaluation).values():
+        for k, case in enumerate(cases):
+            place[case.name] = min(k, place.get(case.name, k))
+    return sorted(evaluation.rows, key=lambda row: place.get(row.get("case", ""), len(place)))
 
 
 def _about(evaluation: Evaluation, run: Run) -> Html:

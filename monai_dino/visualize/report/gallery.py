@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -26,6 +26,8 @@ _KINDS = {"Attention": ("attention", "attn"), "PCA of patch features": ("pca", "
 def explanations(run: Run, budget: PictureBudget) -> Section:
     """Attention and PCA: sheets of explained cases, pictures and NIfTI of maps, then any other picture.
 
+    Masks that are drawn with their cases, and pictures of learning curves that are drawn as charts, are left out.
+
     Args:
         run: the run.
         budget: what pictures may take.
@@ -34,7 +36,8 @@ def explanations(run: Run, budget: PictureBudget) -> Section:
         The section.
     """
     section = Section("Attention and PCA")
-    left = [file for file in run.pictures if not _is_view(file) and not file.endswith("_seg.png")]
+    charted = {str(PurePosixPath(e.file).with_suffix(".png")) for e in run.evaluations if e.points}
+    left = [f for f in run.pictures if not _is_view(f) and not f.endswith("_seg.png") and f not in charted]
     sheets = _with(left, _SHEETS)
     if sheets:
         section.parts += [tag("h3", "Cases explained"), *_figures(run, sheets, budget)]

@@ -14,7 +14,7 @@ from monai_dino.visualize.report.pictures import PictureBudget
 from monai_dino.visualize.report.run import Evaluation, Run
 from monai_dino.visualize.report.viewer import slice_viewer
 
-__all__ = ["case_picture", "truth_alone"]
+__all__ = ["case_picture", "no_picture", "truth_alone"]
 
 
 def case_picture(case: str, caption: str, run: Run, images: CaseImages, budget: PictureBudget) -> Html | None:
@@ -44,6 +44,22 @@ def case_picture(case: str, caption: str, run: Run, images: CaseImages, budget: 
     text = f"{case}: slices above, the same with the prediction below"
     picture = tag("img", src=uri, alt=text, width=width, height=height)
     return tag("figure", tag("figcaption", tag("h4", case), caption), picture, class_="sheet")
+
+
+def no_picture(what: str, why: str, images: CaseImages) -> Html:
+    """Says that cases are not drawn, and what would change that.
+
+    Args:
+        what: what is missing.
+        why: what the run folder lacks, which counts unless images of the data cannot be drawn at all.
+        images: where images come from.
+
+    Returns:
+        The remark.
+    """
+    if images.undrawn:
+        return missing(what, images.undrawn, '"modality" (ct, mr, us, xray or rgb) in the datalist')
+    return missing(what, why, "--dataset-dir DATA, and inference.json for predicted masks")
 
 
 def truth_alone(evaluation: Evaluation, cases: Sequence[CaseResult], images: CaseImages) -> list[Html | str]:

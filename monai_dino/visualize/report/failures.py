@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from monai_dino.visualize.report.case_pictures import case_picture, truth_alone
+from monai_dino.visualize.report.case_pictures import case_picture, no_picture, truth_alone
 from monai_dino.visualize.report.cases import CaseResult, score_name, worst_first
 from monai_dino.visualize.report.elements import Html, join, tag
 from monai_dino.visualize.report.images import CaseImages
@@ -91,7 +91,7 @@ def _worst(
     lacking = [c.name for c, figure in drawn if figure is None]
     if lacking:
         where = f"no image of {', '.join(lacking)} is in the run folder"
-        parts.append(missing("Pictures", where, "--dataset-dir DATA, and inference.json for predicted masks"))
+        parts.append(no_picture("Pictures", where, images))
     return [*parts, Table(["case", "patient", score_name(evaluation), "what failed"], rows, caption).html()]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from monai_dino.visualize.report.case_pictures import case_picture, truth_alone
+from monai_dino.visualize.report.case_pictures import case_picture, no_picture, truth_alone
 from monai_dino.visualize.report.cases import worst_first
 from monai_dino.visualize.report.elements import Html, tag
 from monai_dino.visualize.report.images import CaseImages
@@ -56,10 +56,7 @@ def samples(run: Run, images: CaseImages, budget: PictureBudget, cases: int, wor
         )
         section.parts += [tag("div", *figures, class_="figures"), *notes]
     elif total:
-        why = "no image of the cases is in the run folder"
-        section.parts.append(
-            missing("Sample predictions", why, "--dataset-dir DATA, and inference.json for predicted masks")
-        )
+        section.parts.append(no_picture("Sample predictions", "no image of the cases is in the run folder", images))
     elif orders:
         section.parts.append(note("Every case is among the worst ones above."))
     else:

@@ -111,8 +111,8 @@ class CaseImages:
         from monai_dino.data.reading import read_volume
         from monai_dino.transforms import OrientToPlaned, ScaleIntensityByModality
 
-        listed = {k: v for k, v in self._items[case].items() if k in ("image", "label", "case")}
-        item: dict[Any, Any] = LoadCased(how.channels_of(listed["image"]), how.fill)(listed)
+        listed: dict[Any, Any] = {k: v for k, v in self._items[case].items() if k in ("image", "label", "case")}
+        item = LoadCased(how.channels_of(listed["image"]), how.fill)(listed)
         names = {"label": "truth", "prediction": "prediction"}
         if (path := self.prediction(case)) is not None:
             item["prediction"] = read_volume(path)

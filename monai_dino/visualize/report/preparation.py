@@ -16,7 +16,7 @@ __all__ = ["Preparation", "preparation", "stated_settings"]
 
 @dataclass(frozen=True)
 class Preparation:
-    """How images of a datalist are prepared.
+    """How images of a datalist are prepared, as it is stated; the transforms refuse what they do not know.
 
     Attributes:
         modality: by which intensities are scaled; empty where nothing states it.
@@ -27,9 +27,9 @@ class Preparation:
         said: in words, what the settings do not state, and where it was taken from.
     """
 
-    modality: str
+    modality: Any
     channels: int
-    plane: str
+    plane: Any
     window: Sequence[float] | None
     fill: float | None
     said: tuple[str, ...]

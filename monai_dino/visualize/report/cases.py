@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monai_dino.visualize.report.by_method import rows_by_method
 from monai_dino.visualize.report.numbers import as_number, is_defined, shown
 from monai_dino.visualize.report.run import Evaluation, Record
 
@@ -31,8 +32,8 @@ class CaseResult:
     failed: tuple[str, ...] = ()
 
 
-def worst_first(evaluation: Evaluation) -> list[CaseResult]:
-    """Orders the cases of an evaluation.
+def worst_first(evaluation: Evaluation) -> dict[str, list[CaseResult]]:
+    """Orders the cases of an evaluation, for each method that it tested.
 
     Of a segmentation by the mean Dice of the classes in which it is defined; of a classification by the probability of
     the true class. Cases whose score is undefined come first, since nothing says that they went well; but those where
@@ -42,18 +43,18 @@ def worst_first(evaluation: Evaluation) -> list[CaseResult]:
         evaluation: metrics of cases.
 
     Returns:
-        The cases; none where the evaluation has no table of that kind, or one of several results of a case.
+        Method -> the cases; the method is ``""`` where the table names none. Empty where the evaluation has no table
+        of that kind, or one of several results of a case.
     """
     columns = set(evaluation.rows[0]) if evaluation.rows else set()
     if "draw" in columns:  # few-shot has many rows of a case: of each method, amount and draw
-        return []
+        return {}
     if {"case", "class", "dice"} <= columns:
-        found = _segmented(evaluation.rows)
-    elif {"case", "truth", "prediction"} <= columns:
-        found = [_classified(row) for row in evaluation.rows]
+        found = {"": _segmented(evaluation.rows)}
     else:
-        return []
-    return sorted(found, key=_order)
+        tables = rows_by_method(evaluation.rows)
+        found = {method: [_classified(method, row) for row in rows] for method, rows in tables.items()}
+    return {method: sorted(cases, key=_order) for method, cases in found.items()}
 
 
 def _order(case: CaseResult) -> tuple[int, float, bool]:
@@ -96,7 +97,7 @@ def _missed(row: Record) -> str:
     return ""
 
 
-def _classified(row: Record) -> CaseResult:
+def _classified(method: str, row: Record) -> CaseResult:
     truth, prediction = row["truth"], row["prediction"]
     p = as_number(row.get(f"p_{truth}"))
     score = p if is_defined(p) else None
@@ -105,6 +106,5 @@ def _classified(row: Record) -> CaseResult:
         failed = ("its probabilities are undefined",)
     elif truth != prediction:
         failed = (f"{truth} taken for {prediction} (probability {shown(as_number(row.get(f'p_{prediction}')))})",)
-    return CaseResult(
-        row["case"], row.get("patient", row["case"]), score, f"probability of {truth}: {shown(score)}", failed
-    )
+    words = f"{f'{method}: ' if method else ''}probability of {truth}: {shown(score)}"
+    return CaseResult(row["case"], row.get("patient", row["case"]), score, words, failed)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from monai_dino.evaluation.intervals import Estimate
 from monai_dino.visualize.report.elements import Html, join, tag
 from monai_dino.visualize.report.numbers import is_defined, shown
 from monai_dino.visualize.report.page import details
@@ -18,11 +19,13 @@ _WIDTH, _HEIGHT = 460, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68, 12, 10, 40
 _POINTS = 400  # of a line in the picture
 _ROWS = 50  # of the table below it
+_APART = 3.0  # between lines with intervals, which would hide each other's
 
 Values = Sequence[float | None]
+Drawn = Sequence[float | Estimate | None]
 
 
-def line_chart(title: str, x_name: str, x: Sequence[float], series: Mapping[str, Values]) -> Html:
+def line_chart(title: str, x_name: str, x: Sequence[float], series: Mapping[str, Drawn]) -> Html:
     """Draws lines over a common axis.
 
     Of a long line the least and the greatest value of each stretch are drawn, so that no peak is lost. Values that are
@@ -31,23 +34,29 @@ def line_chart(title: str, x_name: str, x: Sequence[float], series: Mapping[str,
     Args:
         title: what is drawn.
         x_name: name of the axis, such as ``step``.
-        x: its values, rising.
-        series: name of a line -> its values, as many; ``None`` and NaN where there is none.
+        x: its values, rising; the same may come again.
+        series: name of a line -> its values, as many; ``None`` and NaN where there is none. An :class:`Estimate` has
+            its interval drawn as a vertical line, where there is one.
 
     Returns:
         A figure. It can be focused; arrow keys move the readout.
     """
-    texts = [_sentence(name, x_name, x, values) for name, values in series.items()]
-    kept = _kept(list(series.values()))
-    finite = [float(v) for values in series.values() for v in values if is_defined(v)]
+    numbers = {name: [_value(v) for v in drawn] for name, drawn in series.items()}
+    texts = [_sentence(name, x_name, x, values) for name, values in numbers.items()]
+    kept = _kept(list(numbers.values()))
+    finite = [float(v) for values in numbers.values() for v in values if is_defined(v)]
+    intervals = [v for drawn in series.values() for v in drawn if isinstance(v, Estimate) and _has_interval(v)]
+    finite += [end for v in intervals for end in (v.low, v.high)]
     caption = tag("figcaption", tag("h4", title), *(_key(i, name) for i, name in enumerate(series) if len(series) > 1))
     if not finite:
         return tag("figure", caption, *(tag("p", text) for text in texts), class_="chart")
     ends = (float(min(x)), float(max(x)))
     across = ends if ends[0] < ends[1] else (ends[0] - 1, ends[1] + 1)
     plot = _Plot(across, span(finite), whole=all(float(v).is_integer() for v in x))
+    apart, middle = _APART if intervals else 0.0, (len(series) - 1) / 2
     lines = [
-        _line(plot, i, [x[k] for k in kept], [values[k] for k in kept]) for i, values in enumerate(series.values())
+        _line(plot, i, [x[k] for k in kept], [drawn[k] for k in kept], apart * (i - middle))
+        for i, drawn in enumerate(series.values())
     ]
     drawing = tag(
         "svg", *plot.axes(x_name), *lines, tag("line", class_="cursor", y1=_TOP, y2=_HEIGHT - _BOTTOM, x1=-9, x2=-9),
@@ -57,7 +66,7 @@ def line_chart(title: str, x_name: str, x: Sequence[float], series: Mapping[str,
         "name": x_name,
         "x": [shown(float(x[k])) for k in kept],
         "at": [round(plot.column(x[k]) / _WIDTH, 4) for k in kept],
-        "series": {name: [shown(values[k]) for k in kept] for name, values in series.items()},
+        "series": {name: [_read(drawn[k]) for k in kept] for name, drawn in series.items()},
     }
     box = tag("div", drawing, class_="plot", tabindex="0", data_chart=json.dumps(data), role="group",
               aria_label=f"{title}: arrow keys read values")  # fmt: skip
@@ -97,9 +106,26 @@ class _Plot:
         return parts
 
 
-def _line(plot: _Plot, number: int, x: Sequence[float], values: Values) -> Html:
+def _value(drawn: float | Estimate | None) -> float | None:
+    return drawn.value if isinstance(drawn, Estimate) else drawn
+
+
+def _has_interval(estimate: Estimate) -> bool:
+    return all(is_defined(v) for v in (estimate.value, estimate.low, estimate.high))
+
+
+def _read(drawn: float | Estimate | None) -> str:
+    if isinstance(drawn, Estimate) and _has_interval(drawn):
+        return f"{shown(drawn.value)} ({shown(drawn.low)} to {shown(drawn.high)})"
+    return shown(_value(drawn))
+
+
+def _line(plot: _Plot, number: int, x: Sequence[float], drawn: Drawn, aside: float) -> Html:
     path, pen, marks = [], False, []
-    points = [(plot.column(a), plot.row(b)) if is_defined(b) else None for a, b in zip(x, values, strict=True)]
+    points = [
+        (plot.column(a) + aside, plot.row(b)) if is_defined(b := _value(v)) else None
+        for a, v in zip(x, drawn, strict=True)
+    ]
     for k, point in enumerate(points):
         if point is None:
             pen = False
@@ -109,7 +135,13 @@ def _line(plot: _Plot, number: int, x: Sequence[float], values: Values) -> Html:
         if alone or len(points) <= 30:
             marks.append(tag("circle", cx=round(point[0], 1), cy=round(point[1], 1), r=2.5))
         pen = True
-    return tag("g", tag("path", d=" ".join(path)), *marks, class_=f"line s{number % 7}")
+    whiskers = [
+        tag("line", class_="whisker", x1=round(point[0], 1), x2=round(point[0], 1),
+            y1=round(plot.row(v.low), 1), y2=round(plot.row(v.high), 1))
+        for point, v in zip(points, drawn, strict=True)
+        if point is not None and isinstance(v, Estimate) and _has_interval(v)
+    ]  # fmt: skip
+    return tag("g", tag("path", d=" ".join(path)), *whiskers, *marks, class_=f"line s{number % 7}")
 
 
 def _kept(lines: Sequence[Values]) -> list[int]:
@@ -151,7 +183,7 @@ def _key(number: int, name: str) -> Html:
     return tag("span", stroke, name, class_="key")
 
 
-def _table(title: str, x_name: str, x: Sequence[float], series: Mapping[str, Values]) -> Html:
+def _table(title: str, x_name: str, x: Sequence[float], series: Mapping[str, Drawn]) -> Html:
     n = len(x)
     every = range(n) if n <= _ROWS else sorted({round(i * (n - 1) / (_ROWS - 1)) for i in range(_ROWS)})
     caption = title if n <= _ROWS else f"{title}: {_ROWS} of {n} rows, evenly spread"

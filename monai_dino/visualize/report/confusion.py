@@ -13,12 +13,13 @@ from monai_dino.visualize.report.run import Record
 __all__ = ["confusion"]
 
 
-def confusion(rows: Sequence[Record], class_names: Sequence[str] = ()) -> Html:
+def confusion(rows: Sequence[Record], class_names: Sequence[str] = (), method: str = "") -> Html:
     """A table of true and predicted classes, shaded by the share of the true class.
 
     Args:
         rows: of cases, with ``truth`` and ``prediction``.
         class_names: the classes, in order; empty for those that occur.
+        method: what predicted; empty where it needs no name.
 
     Returns:
         The table.
@@ -33,13 +34,13 @@ def confusion(rows: Sequence[Record], class_names: Sequence[str] = ()) -> Html:
         recall = shown(counts[true, true] / totals[true] if totals[true] else None)
         body.append(tag("tr", tag("th", true, scope="row"), *cells, tag("td", recall, class_="num")))
     heads = [tag("th", name, scope="col", class_="num") for name in (*names, "recall")]
+    label = f"Which classes are taken for which{f' by {method}' if method else ''}"
     table = tag(
         "table",
-        tag("caption", "Which classes are taken for which (share of the true class)"),
+        tag("caption", f"{label} (share of the true class)"),
         tag("thead", tag("tr", tag("th", "truth, down; prediction, across", scope="col"), *heads)),
         tag("tbody", *body),
     )
-    label = "Which classes are taken for which"
     return tag("div", table, class_="table confusion", role="region", aria_label=label, tabindex="0")
 
 

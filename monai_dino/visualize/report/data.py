@@ -10,6 +10,7 @@ from typing import Any
 
 from monai_dino.data.checks import classes_of
 from monai_dino.data.sources import paths_of
+from monai_dino.visualize.report.case_pictures import no_picture
 from monai_dino.visualize.report.images import CaseImages
 from monai_dino.visualize.report.notes import missing
 from monai_dino.visualize.report.numbers import shown
@@ -48,9 +49,11 @@ def data_summary(run: Run, images: CaseImages) -> Section:
     stated = images.settings
     facts = [[key.replace("_", " "), plain(stated[key], run.folder)] for key in _SETTINGS if key in stated]
     if facts:
-        section.parts.append(
-            Table(["what", "value"], facts, "As the settings of the training state it", sortable=False).html()
-        )
+        section.parts.append(Table(["what", "value"], facts, f"As {images.source} states it", sortable=False).html())
+    if images.undrawn:
+        section.parts.append(no_picture("Images of the data", "", images))
+    if images.said:
+        section.parts.append(f"Of the images that are drawn: {'; '.join(images.said)}.")
     if images.splits:
         section.parts.append(_parts_of(images.splits).html())
     else:

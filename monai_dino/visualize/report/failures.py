@@ -6,21 +6,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from monai_dino.errors import MonaiDinoError
+from monai_dino.visualize.report.case_pictures import case_picture, no_picture, truth_alone
 from monai_dino.visualize.report.cases import CaseResult, score_name, worst_first
 from monai_dino.visualize.report.elements import Html, join, tag
 from monai_dino.visualize.report.images import CaseImages
 from monai_dino.visualize.report.notes import missing, note
 from monai_dino.visualize.report.numbers import as_number, shown
 from monai_dino.visualize.report.page import Section, bullet_list
+from monai_dino.visualize.report.paths import plain
 from monai_dino.visualize.report.pictures import PictureBudget
 from monai_dino.visualize.report.run import Evaluation, Run
 from monai_dino.visualize.report.table import Table
-from monai_dino.visualize.report.viewer import slice_viewer
 
-__all__ = ["case_picture", "failures", "truth_alone"]
+__all__ = ["failures"]
 
 _ROWS = 10  # of the worst cases
+_FAILED = ("failed:", "cannot learn")  # of what a learning curve left out; the rest is amounts that lack patients
 
 
 def failures(run: Run, images: CaseImages, budget: PictureBudget, pictures: int) -> Section:
@@ -33,7 +34,8 @@ def failures(run: Run, images: CaseImages, budget: PictureBudget, pictures: int)
         pictures: cases of each evaluation that are drawn.
 
     Returns:
-        The section; it says so where nothing went wrong.
+        The section. That nothing went wrong it says only of a self-supervised training with a verdict; of cases it
+        shows the worst, and says where they could not be ordered.
     """
     section = Section("Failures first")
     damaged = [join([tag("code", p.file), f": {p.what}"]) for p in run.problems]
@@ -42,66 +44,27 @@ def failures(run: Run, images: CaseImages, budget: PictureBudget, pictures: int)
     trained = [*_collapse(run), *_undefined(run)]
     if trained:
         section.parts += [tag("h3", "The training"), bullet_list([*trained], "bad")]
+    if lacking := _without_result(run):
+        section.parts += [tag("h3", "What failed, or is lacking"), bullet_list([*lacking], "bad")]
     for evaluation in run.evaluations:
-        if ordered := worst_first(evaluation):
-            section.parts += _worst(evaluation, ordered, run, images, budget, pictures)
+        ordered = worst_first(evaluation)
+        section.parts += [] if ordered else [_unordered(evaluation)]
+        for method, cases in ordered.items():
+            section.parts += _worst(evaluation, method, cases, run, images, budget, pictures)
     section.parts += [part for file, rows in run.predictions.items() for part in _doubtful(file, rows)]
     if not run.evaluations and not run.pretraining:
         section.parts.append(missing("Worst cases", "no evaluation is in the folder", "evaluate.json of the bundle"))
-    if not section.parts:
+    if not section.parts and run.verdict is not None:
         section.parts.append(note("Nothing went wrong that the files of this run would tell."))
+    elif not section.parts:
+        why = "no verdict.json is in the folder, so that nothing tells whether the training collapsed"
+        section.parts.append(missing("Verdict", why, "train.json of dino_pretrain, whose runs/ has it"))
     return section
-
-
-def case_picture(case: str, caption: str, run: Run, images: CaseImages, budget: PictureBudget) -> Html | None:
-    """A case with a slider where its image is at hand, else the picture of its prediction, if there is one.
-
-    Args:
-        case: its name.
-        caption: what is said of it.
-        run: the run.
-        images: where images come from.
-        budget: what pictures may take.
-
-    Returns:
-        A figure; ``None`` where nothing can be drawn.
-    """
-    try:
-        volume = images.volume(case)
-        if volume is not None:
-            return slice_viewer(volume, budget, run.class_names, caption=caption)
-        if (file := images.sheet(case)) is None:
-            return None
-        uri, (width, height) = budget.file(run.folder / file)
-    except MonaiDinoError as error:
-        return tag("figure", tag("figcaption", tag("h4", case), caption), note(str(error), "bad"))
-    if uri is None:
-        return None
-    text = f"{case}: slices above, the same with the prediction below"
-    picture = tag("img", src=uri, alt=text, width=width, height=height)
-    return tag("figure", tag("figcaption", tag("h4", case), caption), picture, class_="sheet")
-
-
-def truth_alone(evaluation: Evaluation, cases: Sequence[CaseResult], images: CaseImages) -> list[Html | str]:
-    """Says of which cases of a segmentation the truth is outlined and no prediction, as if there were none.
-
-    Args:
-        evaluation: the evaluation.
-        cases: those of it that are drawn.
-        images: where images come from.
-
-    Returns:
-        The remark; nothing where all have predictions, or none is to be had.
-    """
-    without = images.unpredicted([c.name for c in cases]) if cases and "dice" in evaluation.rows[0] else []
-    if not without:
-        return []
-    why = f"no predicted mask of {', '.join(without)} is in the run folder, so that the truth alone is outlined"
-    return [missing("Predicted masks", why, "inference.json of the bundle, on the images of these cases")]
 
 
 def _worst(
     evaluation: Evaluation,
+    method: str,
     ordered: Sequence[CaseResult],
     run: Run,
     images: CaseImages,
@@ -109,7 +72,7 @@ def _worst(
     count: int,
 ) -> list[Html | str]:
     failed = [case for case in ordered if case.failed]
-    kind = f"{evaluation.kind} of {len(ordered)} cases"
+    kind = f"{evaluation.kind.replace('_', ' ')} of {len(ordered)} cases{f', {method}' if method else ''}"
     said = (
         f"In {len(failed)} of {len(ordered)} cases something failed outright." if failed else "No case failed outright."
     )
@@ -118,7 +81,7 @@ def _worst(
         f"The worst {len(rows)} of {len(ordered)} cases in {evaluation.file}"
         if len(ordered) > _ROWS
         else "All cases, worst first"
-    )
+    ) + (f": {method}" if method else "")
     drawn = [(c, case_picture(c.name, _caption(c), run, images, budget)) for c in ordered[:count]]
     parts: list[Html | str] = [tag("h3", f"Worst cases: {kind}"), said]
     figures = [figure for _, figure in drawn if figure is not None]
@@ -128,12 +91,37 @@ def _worst(
     lacking = [c.name for c, figure in drawn if figure is None]
     if lacking:
         where = f"no image of {', '.join(lacking)} is in the run folder"
-        parts.append(missing("Pictures", where, "--dataset-dir DATA, and inference.json for predicted masks"))
+        parts.append(no_picture("Pictures", where, images))
     return [*parts, Table(["case", "patient", score_name(evaluation), "what failed"], rows, caption).html()]
 
 
 def _caption(case: CaseResult) -> str:
     return "; ".join([case.words, *case.failed])
+
+
+def _without_result(run: Run) -> list[Html]:
+    """Which methods failed, and which classes folds lack, as the evaluations state it."""
+    items = []
+    for evaluation in run.evaluations:
+        left_out = [line for line in _lines(evaluation, "left_out") if any(word in line for word in _FAILED)]
+        for line in [*left_out, *_lines(evaluation, "absent")]:
+            items.append(join([tag("code", evaluation.file), f": {plain(line, run.folder)}"]))
+    return items
+
+
+def _lines(evaluation: Evaluation, key: str) -> list[str]:
+    stated = evaluation.about.get(key)
+    return [line for line in stated if isinstance(line, str)] if isinstance(stated, list) else []
+
+
+def _unordered(evaluation: Evaluation) -> Html:
+    if not evaluation.rows:
+        why = "no CSV file with its cases lies beside it"
+    elif "draw" in evaluation.rows[0]:
+        why = "its table has several results of each case, of methods, amounts and draws"
+    else:
+        why = "its table has no Dice and no predicted class of the cases"
+    return note(f"Nothing is said of the worst cases of {evaluation.file}: {why}.", "missing")
 
 
 def _collapse(run: Run) -> list[Html]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -19,12 +19,15 @@ from monai_dino.visualize.report.viewer import Volume, slice_viewer
 __all__ = ["explanations", "views"]
 
 _PICTURES, _MAPS = 24, 6  # of one kind at most
-_SHEETS = ("_explained",)
-_KINDS = {"Attention": ("attention", "attn"), "PCA of patch features": ("pca", "_features.nii")}
+# As ExplanationWriter names its files. Of the rest of a path a case's own name, such as PCa_001, may say anything.
+_SHEETS = "_explained.png"
+_MAPS_OF = {"Attention": "_attention.nii.gz", "PCA of patch features": "_features.nii.gz"}
 
 
 def explanations(run: Run, budget: PictureBudget) -> Section:
-    """Attention and PCA: sheets of explained cases, pictures and NIfTI of maps, then any other picture.
+    """Attention and PCA: sheets of explained cases, NIfTI of maps, then any other picture.
+
+    Masks that are drawn with their cases, and pictures of learning curves that are drawn as charts, are left out.
 
     Args:
         run: the run.
@@ -34,18 +37,17 @@ def explanations(run: Run, budget: PictureBudget) -> Section:
         The section.
     """
     section = Section("Attention and PCA")
-    left = [file for file in run.pictures if not _is_view(file) and not file.endswith("_seg.png")]
-    sheets = _with(left, _SHEETS)
+    charted = {str(PurePosixPath(e.file).with_suffix(".png")) for e in run.evaluations if e.points}
+    left = [f for f in run.pictures if not _is_view(f) and not f.endswith("_seg.png") and f not in charted]
+    sheets = _ending(left, _SHEETS)
     if sheets:
         section.parts += [tag("h3", "Cases explained"), *_figures(run, sheets, budget)]
     left = [file for file in left if file not in sheets]
-    for title, words in _KINDS.items():
-        own, maps = _with(left, words), _with(run.volumes, words)
-        left = [file for file in left if file not in own]
-        if own or maps:
-            section.parts += [tag("h3", title), *_figures(run, own, budget), *_volumes(run, maps, budget)]
+    for title, ending in _MAPS_OF.items():
+        if maps := _ending(run.volumes, ending):
+            section.parts += [tag("h3", title), *_volumes(run, maps, budget)]
         elif not sheets:
-            why = f"no picture or NIfTI file with {' or '.join(repr(w) for w in words)} in its path is in the folder"
+            why = f"no file *{ending} is in the folder"
             section.parts.append(missing(title, why, "explain.json of dino_pretrain or dino_classification"))
     if left:
         section.parts += [tag("h3", "Other pictures"), *_figures(run, left, budget)]
@@ -79,8 +81,8 @@ def views(run: Run, budget: PictureBudget) -> Section | None:
     return section
 
 
-def _with(files: list[str], words: tuple[str, ...]) -> list[str]:
-    return [file for file in files if any(word in file.lower() for word in words)]
+def _ending(files: list[str], ending: str) -> list[str]:
+    return [file for file in files if file.endswith(ending)]
 
 
 def _is_view(file: str) -> bool:

@@ -14,6 +14,7 @@ from monai_dino.data.checks import check_same_grid
 from monai_dino.data.finding import from_error
 from monai_dino.data.naming import names_by_folder
 from monai_dino.errors import InputError
+from monai_dino.visualize.report.preparation import Preparation, preparation, stated_settings
 from monai_dino.visualize.report.run import Run
 from monai_dino.visualize.report.viewer import Volume
 
@@ -29,7 +30,11 @@ class CaseImages:
         datalist: the datalist; ``None`` takes the one that the settings name.
 
     Attributes:
+        source: file of the run folder whose settings say how images are prepared; empty where none does.
+        settings: these settings.
         splits: part -> items of the datalist; empty without a folder of the data.
+        undrawn: why no image of the data can be drawn, where the folder of the data is named; else empty.
+        said: in words, how images are drawn that the settings do not state.
 
     Raises:
         DatalistError: when the datalist cannot be found or read.
@@ -37,8 +42,11 @@ class CaseImages:
 
     def __init__(self, run: Run, dataset_dir: Path | None = None, datalist: Path | None = None) -> None:
         self.run = run
-        self.settings: Mapping[str, Any] = next((s for s in run.settings.values() if "modality" in s), {})
+        self.source, self.settings = stated_settings(run)
         self.splits: dict[str, list[dict[str, Any]]] = {}
+        self.undrawn = ""
+        self.said: tuple[str, ...] = ()
+        self._preparation: Preparation | None = None
         self._items: dict[str, dict[str, Any]] = {}
         self._channels: Sequence[str] = self.settings.get("channels") or []
         if dataset_dir is not None:
@@ -54,6 +62,14 @@ class CaseImages:
         self.splits = load_splits(datalist, dataset_dir, fold, must_exist=False)
         self._items = {str(item["case"]): item for items in self.splits.values() for item in items}
         self._channels = channels(datalist, dataset_dir) or self._channels
+        found = preparation(self.settings, datalist, dataset_dir)
+        if found.modality:
+            self._preparation, self.said = found, found.said
+        else:
+            self.undrawn = (
+                f"neither the run folder nor {Path(datalist).name} states one modality that intensities could be "
+                f"scaled by, so that no image of the data is drawn"
+            )
 
     def prediction(self, case: str) -> Path | None:
         """The file of a case's predicted mask in the run folder."""
@@ -66,7 +82,8 @@ class CaseImages:
 
     def unpredicted(self, cases: Sequence[str]) -> list[str]:
         """Those of some cases whose image is drawn without a predicted mask, since none is in the run folder."""
-        return [case for case in cases if case in self._items and self.prediction(case) is None]
+        drawn = self._items if self._preparation else {}
+        return [case for case in cases if case in drawn and self.prediction(case) is None]
 
     def _file(self, case: str, files: Sequence[str], endings: Sequence[str]) -> str | None:
         names = self._names.get(case) or [case, *names_by_folder(case, self._channels)]
@@ -80,12 +97,13 @@ class CaseImages:
             case: its name.
 
         Returns:
-            Image and masks; ``None`` where the image is not at hand.
+            Image and masks; ``None`` where the image is not at hand, or :attr:`undrawn`.
 
         Raises:
             InputError: when a file is damaged or does not fit the others.
         """
-        if case not in self._items:
+        how = self._preparation
+        if how is None or case not in self._items:
             return None
         import torch
 
@@ -93,17 +111,14 @@ class CaseImages:
         from monai_dino.data.reading import read_volume
         from monai_dino.transforms import OrientToPlaned, ScaleIntensityByModality
 
-        item: dict[Any, Any] = LoadCased(int(self.settings.get("in_channels", 1)), self.settings.get("fill"))(
-            {k: v for k, v in self._items[case].items() if k in ("image", "label", "case")}
-        )
+        listed: dict[Any, Any] = {k: v for k, v in self._items[case].items() if k in ("image", "label", "case")}
+        item = LoadCased(how.channels_of(listed["image"]), how.fill)(listed)
         names = {"label": "truth", "prediction": "prediction"}
         if (path := self.prediction(case)) is not None:
             item["prediction"] = read_volume(path)
         keys = [key for key in ("image", *names) if isinstance(item.get(key), torch.Tensor)]
-        item = OrientToPlaned(keys, self.settings.get("plane", "axial"))(item)
-        image = ScaleIntensityByModality(self.settings.get("modality", "mr"), self.settings.get("window"))(
-            item["image"]
-        )
+        item = OrientToPlaned(keys, how.plane)(item)
+        image = ScaleIntensityByModality(how.modality, how.window)(item["image"])
         masks = {}
         for key in keys[1:]:
             check = _check_prediction if key == "prediction" else check_same_grid

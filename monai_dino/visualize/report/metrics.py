@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monai_dino.evaluation.intervals import Estimate
+from monai_dino.visualize.report.by_method import rows_by_method
 from monai_dino.visualize.report.cases import worst_first
-from monai_dino.visualize.report.chart import line_chart
 from monai_dino.visualize.report.confusion import confusion
 from monai_dino.visualize.report.elements import Html, tag
 from monai_dino.visualize.report.interval_bar import interval_bar
+from monai_dino.visualize.report.learning_curves import learning_curves
 from monai_dino.visualize.report.notes import missing
 from monai_dino.visualize.report.numbers import is_defined
 from monai_dino.visualize.report.page import Section, details
@@ -37,14 +38,13 @@ def metrics(run: Run) -> Section:
     section = Section("Metrics")
     for evaluation in run.evaluations:
         section.parts += [tag("h3", evaluation.kind.replace("_", " ").capitalize()), _about(evaluation, run)]
-        section.parts += _curve(evaluation)
+        section.parts += learning_curves(evaluation)
         table = estimates_table(evaluation.summary, f"Metrics in {evaluation.file}", evaluation.folds)
         section.parts += [table.html(), *_beside(evaluation, run)]
-        if evaluation.kind == "classification" and evaluation.rows:
-            section.parts.append(confusion(evaluation.rows, run.class_names))
+        for method, own in rows_by_method(evaluation.rows).items():
+            section.parts.append(confusion(own, run.class_names, method))
         if evaluation.rows:
-            order = {case.name: place for place, case in enumerate(worst_first(evaluation))}
-            rows = sorted(evaluation.rows, key=lambda row: order.get(row.get("case", ""), len(order)))
+            rows = _worst_first(evaluation)
             section.parts.append(
                 details(f"Every case ({len(rows)} rows)", records_table(rows, f"Cases of {evaluation.file}").html())
             )
@@ -113,6 +113,15 @@ def records_table(rows: Sequence[Record], caption: str) -> Table:
     return Table.of(rows[:_ROWS], f"{caption}{cut}")
 
 
+def _worst_first(evaluation: Evaluation) -> list[Record]:
+    """The rows of an evaluation, each case at the worst place that any method gives it."""
+    place: dict[str, int] = {}
+    for cases in worst_first(evaluation).values():
+        for k, case in enumerate(cases):
+            place[case.name] = min(k, place.get(case.name, k))
+    return sorted(evaluation.rows, key=lambda row: place.get(row.get("case", ""), len(place)))
+
+
 def _about(evaluation: Evaluation, run: Run) -> Html:
     facts = [f"{k.replace('_', ' ')}: {plain(v, run.folder)}" for k, v in evaluation.about.items() if not _nested(v)]
     cases = {row["case"] for row in evaluation.rows if "case" in row}
@@ -138,16 +147,3 @@ def _beside(evaluation: Evaluation, run: Run) -> list[Html]:
         elif _nested(value):
             parts.append(details(title, tag("p", tag("code", plain(value, run.folder)))))
     return parts
-
-
-def _curve(evaluation: Evaluation) -> list[Html]:
-    """A chart of each metric of a learning curve."""
-    charts = []
-    for metric in dict.fromkeys(p["metric"] for p in evaluation.points):
-        own = [p for p in evaluation.points if p["metric"] == metric and is_defined(p["patients"])]
-        x = sorted({p["patients"] for p in own})
-        values = {(p["method"], p["patients"]): p["estimate"].value for p in own}
-        series = {m: [values.get((m, k)) for k in x] for m in dict.fromkeys(p["method"] for p in own)}
-        if x:
-            charts.append(line_chart(metric.replace("_", " "), "patients", x, series))
-    return [tag("div", *charts, class_="charts")] if charts else []

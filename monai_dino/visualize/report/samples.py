@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from monai_dino.visualize.report.case_pictures import case_picture, no_picture, truth_alone
 from monai_dino.visualize.report.cases import worst_first
 from monai_dino.visualize.report.elements import Html, tag
-from monai_dino.visualize.report.failures import case_picture, truth_alone
 from monai_dino.visualize.report.images import CaseImages
 from monai_dino.visualize.report.notes import missing, note
 from monai_dino.visualize.report.page import Section
@@ -37,10 +37,10 @@ def samples(run: Run, images: CaseImages, budget: PictureBudget, cases: int, wor
     figures: list[Html] = []
     notes: list[Html | str] = []
     total = 0
-    for evaluation in run.evaluations:
-        ordered = worst_first(evaluation)[worst:]
-        total += len(ordered)
-        chosen = _spread(ordered, cases)
+    orders = [(evaluation, ordered) for evaluation in run.evaluations for ordered in worst_first(evaluation).values()]
+    for evaluation, ordered in orders:
+        total += len(ordered[worst:])
+        chosen = _spread(ordered[worst:], cases)
         notes += truth_alone(evaluation, chosen, images)
         for case in chosen:
             figure = case_picture(case.name, "; ".join([case.words, *case.failed]), run, images, budget)
@@ -56,16 +56,13 @@ def samples(run: Run, images: CaseImages, budget: PictureBudget, cases: int, wor
         )
         section.parts += [tag("div", *figures, class_="figures"), *notes]
     elif total:
-        why = "no image of the cases is in the run folder"
-        section.parts.append(
-            missing("Sample predictions", why, "--dataset-dir DATA, and inference.json for predicted masks")
-        )
-    elif any(worst_first(evaluation) for evaluation in run.evaluations):
+        section.parts.append(no_picture("Sample predictions", "no image of the cases is in the run folder", images))
+    elif orders:
         section.parts.append(note("Every case is among the worst ones above."))
     else:
-        section.parts.append(
-            missing("Sample predictions", "the folder has no predictions", "evaluate.json or inference.json")
-        )
+        known = any(evaluation.rows for evaluation in run.evaluations)
+        why = "no table has one prediction of each case" if known else "the folder has no predictions"
+        section.parts.append(missing("Sample predictions", why, "evaluate.json or inference.json"))
     return section
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monai_dino.evaluation import Estimate
 from monai_dino.visualize.report import line_chart
 from monai_dino.visualize.report.ticks import span, ticks
 
@@ -63,3 +64,25 @@ def test_several_lines_have_a_key() -> None:
     chart = line_chart("x", "step", [1, 2], {"one": [1, 2], "<two>": [2, 1]})
     assert chart.count('class="key"') == 2
     assert "<two>" not in chart
+
+
+def heights(chart: str, what: str) -> list[tuple[float, ...]]:
+    """Places down the picture, of points (``circle``) or of intervals (``whisker``)."""
+    found = [tag for tag in re.findall(r"<(?:circle|line)[^>]*>", chart) if what in tag]
+    return [tuple(float(v) for _, v in sorted(re.findall(r' (cy|y1|y2)="([^"]*)"', tag))) for tag in found]
+
+
+def test_an_interval_is_drawn_about_its_point_and_can_be_read() -> None:
+    none = Estimate(0.5, math.nan, math.nan, 1)
+    few, many = Estimate(0.6, 0.2, 0.8, 9), Estimate(0.7, 0.65, 0.9, 9)
+    chart = line_chart("dice", "patients", [2, 4, 8], {"a": [few, many, none], "b": [None, few, many]})
+    assert len(heights(chart, "<circle")) == 5
+    whiskers = heights(chart, "whisker")
+    assert len(whiskers) == 4  # one has none
+    for (low, high), (point,) in zip(whiskers[:2], heights(chart, "<circle")[:2], strict=True):
+        assert 0 < high < point < low < 240  # from the top of the picture
+    assert whiskers[0] == whiskers[2]  # the same interval, of another line
+    sides = re.findall(r'class="whisker" x1="([^"]*)"', chart)
+    assert len(set(sides)) == 4  # none hides another
+    assert data_of(chart)["series"]["a"] == ["0.6 (0.2 to 0.8)", "0.7 (0.65 to 0.9)", "0.5"]
+    assert "(0.65 to 0.9)" in chart[chart.index("<table") :]

@@ -18,7 +18,8 @@ def images_of(data: Path, images: Sequence[Any], folder: str, channels: Sequence
     for path in (path for image in images for path in ([image] if isinstance(image, str) else image)):
         (data / path).parent.mkdir(parents=True, exist_ok=True)
         (data / path).touch()
-    write_json(data / "datalist.json", {"channels": list(channels), "testing": [{"image": image} for image in images]})
+    listed = {"modality": "MR", "channels": list(channels), "testing": [{"image": image} for image in images]}
+    write_json(data / "datalist.json", listed)
     found = [item["case"] for item in find_cases(data / folder, channels)]
     files = [f"output/{name}_seg{suffix}" for name in found for suffix in (".nii.gz", ".png")]
     run = Run(data / "run", volumes=files[::2], pictures=files[1::2])

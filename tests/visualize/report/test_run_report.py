@@ -125,15 +125,6 @@ def test_pretraining(steps: int, collapse: str | None, words: tuple[str, ...], t
     assert "Missing: k-NN" in page
 
 
-def test_explanations(tmp_path: Path) -> None:
-    run_dir = classification_run(tmp_path / "run")
-    explanation(run_dir)
-    page = report(run_dir)
-    assert "Missing: Attention" not in page
-    assert "Missing: PCA" not in page
-    assert page.count('<figure class="viewer">') == 2
-
-
 @pytest.mark.parametrize("kept", [0, 200])
 def test_a_damaged_map_is_named_and_the_page_written(kept: int, tmp_path: Path) -> None:
     run_dir = classification_run(tmp_path / "run")

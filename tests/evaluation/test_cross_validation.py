@@ -24,7 +24,9 @@ from monai_dino.evaluation import (
     knn_classify,
     label_metrics,
     paired_tests,
+    patient_folds,
 )
+from monai_dino.visualize.report import read_run
 
 LABEL = np.arange(60) % 3
 PATIENT = np.random.default_rng(0).integers(25, size=60)
@@ -67,8 +69,30 @@ def test_no_patient_is_on_two_sides() -> None:
     assert all(validation is None for _, validation in plain.seen)
 
 
-def test_intervals_are_by_patient() -> None:
-    """As the plain bootstrap over patients gives them; names in order make the draws the same."""
+@pytest.mark.parametrize("name", ["auroc", "balanced_accuracy", "f1"])
+def test_intervals_are_of_the_mean_over_folds(name: str) -> None:
+    """As the plain bootstrap over patients gives them, fold by fold; names in order make the draws the same."""
+    patient, label = np.array([f"p{k:02d}" for k in np.arange(24) // 2]), LABEL[:24]
+    found = validated(class_features(label, patient, apart=0.5), KnnProbe(), resamples=100)
+    scores, undefined = found.scores["probe 0"], []
+
+    def mean_over_folds(rows: np.ndarray) -> float:
+        parts = [rows[found.fold[rows] == k] for k in range(3)]
+        each = [classification_metric(name, scores[part], label[part]) for part in parts]
+        defined = [value for value in each if not math.isnan(value)]
+        undefined.append(3 - len(defined))
+        return sum(defined) / len(defined) if defined else math.nan
+
+    expected = bootstrap(mean_over_folds, 24, patient.tolist(), resamples=100)
+    estimate = found.summary["probe 0"][name].estimate
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert estimate.n == 24
+    assert undefined[0] == 0
+    if name == "auroc":
+        assert {1, 2} <= set(undefined)  # draws that lack a class in some folds have the mean of the others
+
+
+def test_pooled_intervals_are_by_patient() -> None:
     patient = np.array([f"p{k:02d}" for k in np.arange(60) // 2])
     found = validated(class_features(LABEL, patient, apart=0.5), KnnProbe(), resamples=100)
     scores = found.scores["probe 0"]
@@ -77,6 +101,28 @@ def test_intervals_are_by_patient() -> None:
     )
     pooled = found.summary["probe 0"]["auroc"].pooled
     assert (pooled.low, pooled.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_folds_that_scale_scores_differently_do_not_move_a_ranking(tmp_path: Path) -> None:
+    """Neither the AUROC nor its interval, wherever they are shown; the pooled AUROC falls below both."""
+    label, cases = np.arange(60) % 2, [f"c{k:03d}" for k in range(60)]
+    fold = patient_folds(label, cases, 3)
+    score = np.random.default_rng(0).uniform(0, 0.2, size=60) + 0.1 * label
+    alike, apart = (
+        Recorder({case: [1 - p, p] for case, p in zip(cases, score + shift * fold, strict=True)}) for shift in (0, 0.3)
+    )
+    found = validated(class_features(label), alike, apart)
+    first, second = (found.summary[method]["auroc"] for method in ("probe 0", "probe 1"))
+    assert first.estimate == second.estimate
+    assert second.estimate.low < second.estimate.value == second.mean < second.estimate.high
+    assert second.pooled.high < second.mean
+    found.write(tmp_path)
+    (shown,) = read_run(tmp_path).evaluations
+    assert shown.summary["probe 1"]["auroc"] == second.estimate
+    row = next(line for line in found.table().splitlines() if line.startswith("| auroc"))
+    low, high = (f"{end:.3f}" for end in (second.estimate.low, second.estimate.high))
+    assert f"| {second.mean:.3f} ± {second.sd:.3f} [{low}, {high}] | {second.pooled.value:.3f} [" in row
+    assert "| metric | probe 0 | probe 0, pooled | probe 1 | probe 1, pooled |" in found.table()
 
 
 def test_methods_are_compared_over_patients() -> None:
@@ -94,8 +140,9 @@ def test_a_class_that_a_fold_lacks_is_stated() -> None:
     label = np.array([0, 1] * 10 + [2])
     found = validated(class_features(label), KnnProbe(1), class_names=("a", "b", "c"))
     assert found.summary["probe 0"]["auroc"].folds == 1
-    assert math.isnan(found.summary["probe 0"]["auroc"].sd)
     alone = int(found.fold[20])
+    assert found.summary["probe 0"]["auroc"].estimate.n == (found.fold == alone).sum()
+    assert math.isnan(found.summary["probe 0"]["auroc"].sd)
     others = [f"Fold {k} has no test case of c." for k in range(3) if k != alone]
     assert set(found.absent) == {*others, f"Fold {alone} has no training case of c."}
     assert "(1 of 3 folds)" in found.table()
@@ -121,6 +168,7 @@ def test_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scores, found.scores["probe 0"])
     content = json.loads((tmp_path / "results" / "cross_validation.json").read_text())
     assert content["summary"]["probe 0"]["f1"]["pooled"]["n"] == 60
+    assert content["summary"]["probe 0"]["f1"]["estimate"]["value"] == content["summary"]["probe 0"]["f1"]["mean"]
     assert content["tests"][0]["n"] == len(set(PATIENT))
     assert content["probes"]["probe 1"][0]["nothing"] is None
     assert (tmp_path / "results" / "cross_validation.md").read_text().strip() in text

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from monai_dino.errors import ConfigurationError
+from monai_dino.evaluation.absent import absent_in_folds
 from monai_dino.evaluation.features import Features
 from monai_dino.evaluation.folded_metrics import FoldedEstimate, folded_estimates
 from monai_dino.evaluation.paired_tests import PairedTest, paired_tests
@@ -158,7 +159,8 @@ def cross_validate(
     }  # fmt: skip
     summary = {name: folded_estimates(found, label, fold, cases.patient, resamples) for name, found in scores.items()}
     right = {name: _accuracies(found, label, cases.patient) for name, found in scores.items()}
-    return CrossValidation(cases, fold, scores, summary, paired_tests(right), _absent(label, fold, names), about, names)
+    absent = absent_in_folds(label, fold, names)
+    return CrossValidation(cases, fold, scores, summary, paired_tests(right), absent, about, names)
 
 
 def _accuracies(scores: np.ndarray, label: np.ndarray, patient: np.ndarray) -> list[float]:
@@ -166,16 +168,6 @@ def _accuracies(scores: np.ndarray, label: np.ndarray, patient: np.ndarray) -> l
     right = ((scores > 0.5) == label).mean(axis=1) if several else (scores.argmax(axis=1) == label).astype(float)
     number = np.unique(patient, return_inverse=True)[1]
     return [float(v) for v in np.bincount(number, weights=right) / np.bincount(number)]
-
-
-def _absent(label: np.ndarray, fold: np.ndarray, names: Sequence[str]) -> list[str]:
-    there = label.astype(bool) if label.ndim == 2 else label[:, None] == np.arange(len(names))
-    lines = []
-    for k in range(fold.max() + 1):
-        for part, rows in (("test", fold == k), ("training", fold != k)):
-            if missing := [name for name, some in zip(names, there[rows].any(axis=0), strict=True) if not some]:
-                lines.append(f"Fold {k} has no {part} case of {', '.join(missing)}.")
-    return lines
 
 
 def _cells(estimate: FoldedEstimate, folds: int) -> tuple[str, str]:

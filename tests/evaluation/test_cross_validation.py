@@ -143,8 +143,8 @@ def test_a_class_that_a_fold_lacks_is_stated() -> None:
     alone = int(found.fold[20])
     assert found.summary["probe 0"]["auroc"].estimate.n == (found.fold == alone).sum()
     assert math.isnan(found.summary["probe 0"]["auroc"].sd)
-    others = [f"Fold {k} has no test case of c." for k in range(3) if k != alone]
-    assert set(found.absent) == {*others, f"Fold {alone} has no training case of c."}
+    others = [f"Fold {k} has no test case of class c." for k in range(3) if k != alone]
+    assert set(found.absent) == {*others, f"Fold {alone} has no training case of class c."}
     assert "(1 of 3 folds)" in found.table()
     assert all(line in found.table() for line in found.absent)
     assert found.scores["probe 0"][20, 2] == 0  # the probe never saw the class

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from monai_dino.errors import ConfigurationError
-from monai_dino.evaluation.absent import absent_in_folds
+from monai_dino.errors import ConfigurationError, InputError
+from monai_dino.evaluation.absent import absent_in_folds, sides
 from monai_dino.evaluation.features import Features
 from monai_dino.evaluation.folded_metrics import FoldedEstimate, folded_estimates
 from monai_dino.evaluation.paired_tests import PairedTest, paired_tests
@@ -128,8 +128,8 @@ def cross_validate(
 
     Raises:
         ConfigurationError: for no probes, fewer than two folds, or a share that is none.
-        InputError: for features without labels or with values that are not finite, fewer than two classes, or fewer
-            patients than folds.
+        InputError: for features without labels or with values that are not finite, fewer than two classes, fewer
+            patients than folds, or a fold without which one class is left to learn from; nothing is fitted then.
         NetworkError: when a probe's scores are not finite.
     """
     if not probes or not 0 <= validation_share < 1:
@@ -137,7 +137,9 @@ def cross_validate(
             f"probes={list(probes)}, validation_share={validation_share}: expected one or more, and from 0 below 1"
         )
     cases, label, count = labelled_cases(features, class_names)
+    names = names_of(class_names, count)
     fold = patient_folds(label, cases.patient, folds, seed)
+    _check_training_parts(label, fold, cases.patient, names)
     scores = {name: np.zeros((len(cases), count)) for name in probes}
     said: dict[str, list[Any]] = {name: [] for name in probes}
     with tqdm(total=folds * len(probes), desc="Cross-validation", unit="fit", disable=not progress, leave=False) as bar:
@@ -151,7 +153,6 @@ def cross_validate(
                 scores[name][fold == number] = scores_of(fitted, test, count, name)
                 said[name].append(plain(fitted.about))
                 bar.update(1)
-    names = names_of(class_names, count)
     about = {
         "cases": len(cases), "patients": len(np.unique(cases.patient)), "classes": names, "folds": folds, "seed": seed,
         "validation_share": validation_share, "probes": said,
@@ -161,6 +162,23 @@ def cross_validate(
     right = {name: _accuracies(found, label, cases.patient) for name, found in scores.items()}
     absent = absent_in_folds(label, fold, names)
     return CrossValidation(cases, fold, scores, summary, paired_tests(right), absent, about, names)
+
+
+def _check_training_parts(label: np.ndarray, fold: np.ndarray, patient: np.ndarray, names: Sequence[str]) -> None:
+    """Refuses folds without which all cases are alike, since probes that cannot learn would fail after others did."""
+    for k in range(fold.max() + 1):
+        tested = fold == k
+        if len(np.unique(label[~tested], axis=0)) > 1:
+            continue
+        alone = {side: cases for side, cases in sides(label, names).items() if cases.any() and tested[cases].all()}
+        if alone:
+            counts = {side: len(np.unique(patient[cases])) for side, cases in alone.items()}
+            who = ", ".join(f"the only {n} patient{'s' * (n > 1)} with a case {side}" for side, n in counts.items())
+            dealt = ", or deal the folds with another seed" if max(len(counts), *counts.values()) > 1 else ""
+            raise InputError(
+                f"cross-validation: fold {k} tests {who}, so that its training cases have nothing to tell apart; add "
+                f"patients with such cases{dealt}"
+            )
 
 
 def _accuracies(scores: np.ndarray, label: np.ndarray, patient: np.ndarray) -> list[float]:

@@ -17,8 +17,9 @@ from monai_dino.evaluation import (
     CrossValidation,
     Features,
     KnnProbe,
+    LinearProbe,
+    LogisticProbe,
     Probe,
-    bootstrap,
     classification_metric,
     cross_validate,
     knn_classify,
@@ -69,40 +70,6 @@ def test_no_patient_is_on_two_sides() -> None:
     assert all(validation is None for _, validation in plain.seen)
 
 
-@pytest.mark.parametrize("name", ["auroc", "balanced_accuracy", "f1"])
-def test_intervals_are_of_the_mean_over_folds(name: str) -> None:
-    """As the plain bootstrap over patients gives them, fold by fold; names in order make the draws the same."""
-    patient, label = np.array([f"p{k:02d}" for k in np.arange(24) // 2]), LABEL[:24]
-    found = validated(class_features(label, patient, apart=0.5), KnnProbe(), resamples=100)
-    scores, undefined = found.scores["probe 0"], []
-
-    def mean_over_folds(rows: np.ndarray) -> float:
-        parts = [rows[found.fold[rows] == k] for k in range(3)]
-        each = [classification_metric(name, scores[part], label[part]) for part in parts]
-        defined = [value for value in each if not math.isnan(value)]
-        undefined.append(3 - len(defined))
-        return sum(defined) / len(defined) if defined else math.nan
-
-    expected = bootstrap(mean_over_folds, 24, patient.tolist(), resamples=100)
-    estimate = found.summary["probe 0"][name].estimate
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((expected.value, expected.low, expected.high))
-    assert estimate.n == 24
-    assert undefined[0] == 0
-    if name == "auroc":
-        assert {1, 2} <= set(undefined)  # draws that lack a class in some folds have the mean of the others
-
-
-def test_pooled_intervals_are_by_patient() -> None:
-    patient = np.array([f"p{k:02d}" for k in np.arange(60) // 2])
-    found = validated(class_features(LABEL, patient, apart=0.5), KnnProbe(), resamples=100)
-    scores = found.scores["probe 0"]
-    expected = bootstrap(
-        lambda rows: classification_metric("auroc", scores[rows], LABEL[rows]), 60, patient.tolist(), resamples=100
-    )
-    pooled = found.summary["probe 0"]["auroc"].pooled
-    assert (pooled.low, pooled.high) == pytest.approx((expected.low, expected.high))
-
-
 def test_folds_that_scale_scores_differently_do_not_move_a_ranking(tmp_path: Path) -> None:
     """Neither the AUROC nor its interval, wherever they are shown; the pooled AUROC falls below both."""
     label, cases = np.arange(60) % 2, [f"c{k:03d}" for k in range(60)]
@@ -148,6 +115,41 @@ def test_a_class_that_a_fold_lacks_is_stated() -> None:
     assert "(1 of 3 folds)" in found.table()
     assert all(line in found.table() for line in found.absent)
     assert found.scores["probe 0"][20, 2] == 0  # the probe never saw the class
+
+
+SMALL = (LinearProbe(learning_rates=(0.1,), blocks=(1,), avgpool=(False,)), LogisticProbe())
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("probe", SMALL, ids=["linear", "logistic"])
+def test_a_class_of_one_patient_is_refused_before_any_fit(probe: Probe, several: bool) -> None:
+    """Of two classes: the probe of the fold that tests the patient would have one class to learn from."""
+    label, patient = np.repeat([0, 1], [19, 2]), [*range(19), 19, 19]
+    first = Recorder()
+    wanted = rf"fold \d tests the only 1 patient with a case {'with label' if several else 'of class'} ill.*such cases$"
+    with pytest.raises(InputError, match=wanted):
+        validated(
+            class_features(label[:, None] if several else label, patient),
+            first,
+            probe,
+            class_names=("ill",) if several else ("well", "ill"),
+        )
+    assert not first.seen
+
+
+def test_patients_of_a_class_that_share_a_fold_may_be_dealt_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    label, fold = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
+    monkeypatch.setattr("monai_dino.evaluation.cross_validation.patient_folds", lambda *_: fold)
+    with pytest.raises(InputError, match=r"fold 2 tests the only 2 patients with a case of class 1.*another seed"):
+        validated(class_features(label), KnnProbe())
+
+
+@pytest.mark.parametrize("probe", SMALL, ids=["linear", "logistic"])
+def test_two_patients_of_a_class_are_enough(probe: Probe) -> None:
+    label = np.repeat([0, 1], [18, 2])
+    found = validated(class_features(label), probe, folds=2)
+    assert found.summary["probe 0"]["auroc"].folds == 2
+    assert found.absent == []
 
 
 def test_several_labels() -> None:

@@ -3,7 +3,7 @@
 
 from monai_dino.evaluation.attention_detection import attention_detection, attention_localisation
 from monai_dino.evaluation.classification import classification_metric
-from monai_dino.evaluation.cross_validation import CrossValidation, FoldedEstimate, cross_validate
+from monai_dino.evaluation.cross_validation import CrossValidation, cross_validate
 from monai_dino.evaluation.crossed import crossed_bootstrap
 from monai_dino.evaluation.datalist_features import DatalistFeatures, datalist_features
 from monai_dino.evaluation.detection_report import detection_rows, summarise_detection
@@ -14,6 +14,7 @@ from monai_dino.evaluation.feature_runs import run_cross_validation, run_few_sho
 from monai_dino.evaluation.features import Features, extract_features
 from monai_dino.evaluation.few_shot import few_shot
 from monai_dino.evaluation.few_shot_splits import FewShotSplit, FewShotSplits, few_shot_splits
+from monai_dino.evaluation.folded_metrics import FoldedEstimate
 from monai_dino.evaluation.intervals import Estimate, bootstrap
 from monai_dino.evaluation.knn import knn_classify, multilabel_knn
 from monai_dino.evaluation.knn_probe import FittedKnn, KnnProbe

@@ -5,42 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from monai_dino.errors import ConfigurationError
-from monai_dino.evaluation.crossed import crossed_bootstrap
+from monai_dino.errors import ConfigurationError, InputError
+from monai_dino.evaluation.absent import absent_in_folds, sides
 from monai_dino.evaluation.features import Features
-from monai_dino.evaluation.intervals import Estimate
-from monai_dino.evaluation.multilabel import metric_names, metric_of
+from monai_dino.evaluation.folded_metrics import FoldedEstimate, folded_estimates
 from monai_dino.evaluation.paired_tests import PairedTest, paired_tests
 from monai_dino.evaluation.probe import Probe, labelled_cases, scores_of
 from monai_dino.evaluation.results import case_rows, names_of, write_results
 from monai_dino.evaluation.splits import patient_folds, validation_part
 from monai_dino.evaluation.written import interval, markdown_table, plain, rounded
 
-__all__ = ["CrossValidation", "FoldedEstimate", "cross_validate"]
-
-
-@dataclass(frozen=True)
-class FoldedEstimate:
-    """A metric over folds.
-
-    Attributes:
-        mean: mean of the folds in which it is defined.
-        sd: their standard deviation (n - 1).
-        folds: how many these are.
-        pooled: of the predictions of all folds together, with a 95 % bootstrap interval over patients.
-    """
-
-    mean: float
-    sd: float
-    folds: int
-    pooled: Estimate
+__all__ = ["CrossValidation", "cross_validate"]
 
 
 @dataclass(frozen=True)
@@ -71,11 +52,14 @@ class CrossValidation:
         """The metrics, the tests and what is to be known of them, in Markdown."""
         folds = int(self.fold.max()) + 1
         metrics = list(next(iter(self.summary.values())))
-        rows = [[name, *(_cell(self.summary[m][name], folds) for m in self.summary)] for name in metrics]
+        rows = [[name, *(c for m in self.summary for c in _cells(self.summary[m][name], folds))] for name in metrics]
+        header = ["metric", *(column for m in self.summary for column in (m, f"{m}, pooled"))]
         parts = [
             f"{len(self.cases)} cases of {len(np.unique(self.cases.patient))} patients, {folds} folds by patient; mean "
-            f"± sd over folds, in brackets the 95 % bootstrap interval over patients of all predictions together.",
-            markdown_table(["metric", *self.summary], rows),
+            f"± sd over folds, in brackets the 95 % bootstrap interval of this mean, over patients; where a resample "
+            f"leaves a metric undefined in a fold, its mean is over the other folds. Pooled: of all predictions "
+            f"together, as if every fold scaled its scores alike.",
+            markdown_table(header, rows),
         ]
         if self.tests:
             tests = [
@@ -120,10 +104,14 @@ def cross_validate(
     Cases are the means over their slices. Folds hold as many of each class as patients allow. What a probe chooses, it
     chooses on a part of the training patients; all probes see the same parts.
 
-    Where a fold has no case of a class, its AUROC is not defined, and it is left out of the mean over folds, which
-    states of how many folds it is; ``absent`` names the class. Methods are compared by the share of right cases (for
-    several labels: of right labels) of each patient, which is what accuracy counts and does not depend on how a method
-    scales its scores. The test sees the probes as they are: that folds share training cases is not in it.
+    Metrics are computed within each fold and averaged, with the interval of this mean, since the probes of different
+    folds may scale their scores differently (:class:`FoldedEstimate`). Where a fold has no case of a class, its AUROC
+    is not defined, and it is left out of the mean over folds, which states of how many folds it is; balanced accuracy
+    is there the mean over the other classes; ``absent`` names the class.
+
+    Methods are compared by the share of right cases (for several labels: of right labels) of each patient, which is
+    what accuracy counts and does not depend on how a method scales its scores. The test sees the probes as they are:
+    that folds share training cases is not in it.
 
     Args:
         features: of slices or cases with labels.
@@ -140,8 +128,8 @@ def cross_validate(
 
     Raises:
         ConfigurationError: for no probes, fewer than two folds, or a share that is none.
-        InputError: for features without labels or with values that are not finite, fewer than two classes, or fewer
-            patients than folds.
+        InputError: for features without labels or with values that are not finite, fewer than two classes, fewer
+            patients than folds, or a fold without which one class is left to learn from; nothing is fitted then.
         NetworkError: when a probe's scores are not finite.
     """
     if not probes or not 0 <= validation_share < 1:
@@ -149,7 +137,9 @@ def cross_validate(
             f"probes={list(probes)}, validation_share={validation_share}: expected one or more, and from 0 below 1"
         )
     cases, label, count = labelled_cases(features, class_names)
+    names = names_of(class_names, count)
     fold = patient_folds(label, cases.patient, folds, seed)
+    _check_training_parts(label, fold, cases.patient, names)
     scores = {name: np.zeros((len(cases), count)) for name in probes}
     said: dict[str, list[Any]] = {name: [] for name in probes}
     with tqdm(total=folds * len(probes), desc="Cross-validation", unit="fit", disable=not progress, leave=False) as bar:
@@ -163,32 +153,32 @@ def cross_validate(
                 scores[name][fold == number] = scores_of(fitted, test, count, name)
                 said[name].append(plain(fitted.about))
                 bar.update(1)
-    names = names_of(class_names, count)
     about = {
         "cases": len(cases), "patients": len(np.unique(cases.patient)), "classes": names, "folds": folds, "seed": seed,
-        "validation_share": validation_share, "interval": "95 % percentile bootstrap over patients", "probes": said,
+        "validation_share": validation_share, "probes": said,
+        "interval": "95 % percentile bootstrap over patients, of the mean over folds",
     }  # fmt: skip
-    summary = {name: _summary(found, label, fold, cases.patient, resamples) for name, found in scores.items()}
+    summary = {name: folded_estimates(found, label, fold, cases.patient, resamples) for name, found in scores.items()}
     right = {name: _accuracies(found, label, cases.patient) for name, found in scores.items()}
-    return CrossValidation(cases, fold, scores, summary, paired_tests(right), _absent(label, fold, names), about, names)
+    absent = absent_in_folds(label, fold, names)
+    return CrossValidation(cases, fold, scores, summary, paired_tests(right), absent, about, names)
 
 
-def _summary(
-    scores: np.ndarray, label: np.ndarray, fold: np.ndarray, patient: np.ndarray, resamples: int
-) -> dict[str, FoldedEstimate]:
-    made = {}
-    folds = (fold == np.arange(fold.max() + 1)[:, None]).astype(float)
-    for name in metric_names(label):
-        each = metric_of(name, scores, label, folds)
-        each = each[~np.isnan(each)]
-        pooled = crossed_bootstrap(partial(_drawn, name, scores, label), 1, patient, resamples=resamples)
-        mean = float(each.mean()) if len(each) else float("nan")
-        made[name] = FoldedEstimate(mean, float(each.std(ddof=1)) if len(each) > 1 else float("nan"), len(each), pooled)
-    return made
-
-
-def _drawn(name: str, scores: np.ndarray, label: np.ndarray, _: int, weights: np.ndarray) -> np.ndarray:
-    return metric_of(name, scores, label, weights)
+def _check_training_parts(label: np.ndarray, fold: np.ndarray, patient: np.ndarray, names: Sequence[str]) -> None:
+    """Refuses folds without which all cases are alike, since probes that cannot learn would fail after others did."""
+    for k in range(fold.max() + 1):
+        tested = fold == k
+        if len(np.unique(label[~tested], axis=0)) > 1:
+            continue
+        alone = {side: cases for side, cases in sides(label, names).items() if cases.any() and tested[cases].all()}
+        if alone:
+            counts = {side: len(np.unique(patient[cases])) for side, cases in alone.items()}
+            who = ", ".join(f"the only {n} patient{'s' * (n > 1)} with a case {side}" for side, n in counts.items())
+            dealt = ", or deal the folds with another seed" if max(len(counts), *counts.values()) > 1 else ""
+            raise InputError(
+                f"cross-validation: fold {k} tests {who}, so that its training cases have nothing to tell apart; add "
+                f"patients with such cases{dealt}"
+            )
 
 
 def _accuracies(scores: np.ndarray, label: np.ndarray, patient: np.ndarray) -> list[float]:
@@ -198,17 +188,8 @@ def _accuracies(scores: np.ndarray, label: np.ndarray, patient: np.ndarray) -> l
     return [float(v) for v in np.bincount(number, weights=right) / np.bincount(number)]
 
 
-def _absent(label: np.ndarray, fold: np.ndarray, names: Sequence[str]) -> list[str]:
-    there = label.astype(bool) if label.ndim == 2 else label[:, None] == np.arange(len(names))
-    lines = []
-    for k in range(fold.max() + 1):
-        for part, rows in (("test", fold == k), ("training", fold != k)):
-            if missing := [name for name, some in zip(names, there[rows].any(axis=0), strict=True) if not some]:
-                lines.append(f"Fold {k} has no {part} case of {', '.join(missing)}.")
-    return lines
-
-
-def _cell(estimate: FoldedEstimate, folds: int) -> str:
+def _cells(estimate: FoldedEstimate, folds: int) -> tuple[str, str]:
     of = "" if estimate.folds == folds else f" ({estimate.folds} of {folds} folds)"
-    ends = interval(estimate.pooled.value, estimate.pooled.low, estimate.pooled.high)
-    return f"{rounded(estimate.mean)} ± {rounded(estimate.sd)}{of}{ends[ends.index(' ') :] if ' ' in ends else ''}"
+    ends = interval(estimate.mean, estimate.estimate.low, estimate.estimate.high).removeprefix(rounded(estimate.mean))
+    pooled = interval(estimate.pooled.value, estimate.pooled.low, estimate.pooled.high)
+    return f"{rounded(estimate.mean)} ± {rounded(estimate.sd)}{of}{ends}", pooled

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_dino.errors import ConfigurationError
+from monai_dino.evaluation.absent import absent_classes
 from monai_dino.evaluation.cross_validation import cross_validate
 from monai_dino.evaluation.crossed import crossed_bootstrap
 from monai_dino.evaluation.datalist_features import DatalistFeatures
@@ -67,6 +68,9 @@ def run_probes(
     )
     about = {**features.about, "interval": "95 % percentile bootstrap over patients", "classes": names}
     about |= {"trained_on": len(train), "chosen_on": 0 if validation is None else len(validation)}
+    known = np.concatenate([np.asarray(part.label) for part in (train, validation) if part is not None])
+    about["absent"] = absent_classes(known, truth, names)
+    table = "\n\n".join([table, *about["absent"]])
     rows = case_rows(test, truth, {f"{method}: ": found for method, found in scores.items()}, names)
     return _printed(write_results(output_dir, name, rows, {**about, "summary": summary, "probes": said}, table))
 

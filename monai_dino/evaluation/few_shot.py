@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from monai_dino.errors import ConfigurationError, InputError, MonaiDinoError
+from monai_dino.evaluation.absent import absent_classes
 from monai_dino.evaluation.crossed import crossed_bootstrap
 from monai_dino.evaluation.features import Features
 from monai_dino.evaluation.few_shot_splits import FewShotSplit, few_shot_splits
@@ -39,6 +40,7 @@ def few_shot(
 
     Cases are the means over their slices; a shot is a patient, not a slice. How patients are drawn and the amounts left
     out: :func:`few_shot_splits`. A probe that cannot learn from a draw is left out of that amount, with its reason.
+    ``absent`` in ``about`` names the classes that no test patient has, or no other.
 
     Args:
         features: of slices or cases with labels.
@@ -98,6 +100,7 @@ def few_shot(
         "patients": len(np.unique(cases.patient)), "classes": names, "test_cases": len(tested),
         "test_patients": len(np.unique(tested.patient)), "draws": seeds, "validation_share": validation_share,
         "interval": "95 % percentile bootstrap over draws and test patients",
+        "absent": absent_classes(np.delete(label, drawn.test, axis=0), truth, names),
     }  # fmt: skip
     return LearningCurve(points, rows, left_out, about)
 

@@ -110,7 +110,9 @@ def few_shot_splits(
         spared = {c: max(int(validation_share * n), validation_least) for c, n in wanted.items()}
         made += [_draw(who, classes, pools, wanted, spared, name, first_seed + k) for k in range(seeds)]
     if not made:
-        raise InputError(f"few-shot: nothing can be drawn; {next(iter(left_out.values()))}; ask for fewer")
+        raise InputError(
+            f"few-shot: nothing can be drawn; {next(iter(left_out.values()))}; ask for fewer, or test on others"
+        )
     return FewShotSplits(np.flatnonzero(is_test), made, left_out)
 
 

@@ -50,7 +50,8 @@ class LearningCurve:
         points: the points, amount by amount.
         rows: for a CSV file, such as one per method, draw and test case.
         left_out: in words, what has no point and why.
-        about: what a report is to state beside them; ``methods`` names them in their order.
+        about: what a report is to state beside them; ``methods`` names them in their order, ``absent`` says
+            which classes have no case to learn from or to test on.
     """
 
     points: Sequence[CurvePoint]
@@ -59,7 +60,7 @@ class LearningCurve:
     about: Mapping[str, Any]
 
     def table(self) -> str:
-        """The points in Markdown, a table for each metric, and what was left out."""
+        """The points in Markdown, a table for each metric, what was left out, and which classes are absent."""
         parts = []
         methods = list(dict.fromkeys([*self.about.get("methods", ()), *(p.method for p in self.points)]))
         for metric in dict.fromkeys(p.metric for p in self.points):
@@ -74,7 +75,7 @@ class LearningCurve:
         seeds, n = max(len(p.seeds) for p in self.points), max(p.estimate.n for p in self.points)
         drawn, over = (f"Mean over {seeds} draws", "draws and test") if seeds > 1 else ("One draw", "test")
         parts.insert(0, f"{drawn} on the same {n} test cases, with the 95 % bootstrap interval over {over} patients.")
-        return "\n\n".join([*parts, *self.left_out])
+        return "\n\n".join([*parts, *self.left_out, *self.about.get("absent", ())])
 
     def write(self, folder: str | Path, name: str = "few_shot") -> str:
         """Writes ``<name>.csv``, ``.json`` and ``.md``.

@@ -75,10 +75,10 @@ def patient_folds(
 def hold_out(
     label: np.ndarray | None, patient: Sequence[Hashable] | np.ndarray, share: float, seed: int = 0
 ) -> np.ndarray:
-    """Chooses patients to hold out, the same share of those of each class.
+    """Chooses patients to hold out, the same share of those of each class, and one at least of each that has two.
 
-    Patients are shuffled within each set of classes that they have cases of, the sets are merged evenly, and the first
-    are taken.
+    Patients are shuffled within each set of classes that they have cases of, and the sets are merged evenly. The first
+    of each class that has two or more is taken, be they more than the share; then the others in order, up to the share.
 
     Args:
         label: class of each case; see :func:`strata`.
@@ -99,12 +99,15 @@ def hold_out(
     patients = int(groups.max()) + 1 if len(groups) else 0
     if patients < 2:
         raise InputError(f"there are {patients} patients, expected at least 2, so that one can be held out")
+    owned = [tuple(np.unique(classes[groups == p]).tolist()) for p in range(patients)]
     kinds: dict[tuple[int, ...], list[int]] = {}
     for p in np.random.default_rng(seed).permutation(patients).tolist():
-        kinds.setdefault(tuple(np.unique(classes[groups == p]).tolist()), []).append(p)
-    places = [((k + 0.5) / len(who), p) for who in kinds.values() for k, p in enumerate(who)]
-    taken = [p for _, p in sorted(places)[: min(max(round(share * patients), 1), patients - 1)]]
-    return np.isin(groups, taken)
+        kinds.setdefault(owned[p], []).append(p)
+    order = [p for _, p in sorted(((k + 0.5) / len(who), p) for who in kinds.values() for k, p in enumerate(who))]
+    of_class = [[p for p in order if c in owned[p]] for c in np.unique(classes).tolist()]
+    first = {who[0] for who in of_class if len(who) > 1}
+    count = max(min(round(share * patients), patients - 1), len(first), 1)
+    return np.isin(groups, sorted(order, key=lambda p: p not in first)[:count])
 
 
 def validation_part(label: np.ndarray | None, patient: np.ndarray, share: float, seed: int = 0) -> np.ndarray:

@@ -17,14 +17,17 @@ from monai_dino.evaluation import (
     CrossValidation,
     Features,
     KnnProbe,
+    LinearProbe,
+    LogisticProbe,
     Probe,
-    bootstrap,
     classification_metric,
     cross_validate,
     knn_classify,
     label_metrics,
     paired_tests,
+    patient_folds,
 )
+from monai_dino.visualize.report import read_run
 
 LABEL = np.arange(60) % 3
 PATIENT = np.random.default_rng(0).integers(25, size=60)
@@ -67,16 +70,26 @@ def test_no_patient_is_on_two_sides() -> None:
     assert all(validation is None for _, validation in plain.seen)
 
 
-def test_intervals_are_by_patient() -> None:
-    """As the plain bootstrap over patients gives them; names in order make the draws the same."""
-    patient = np.array([f"p{k:02d}" for k in np.arange(60) // 2])
-    found = validated(class_features(LABEL, patient, apart=0.5), KnnProbe(), resamples=100)
-    scores = found.scores["probe 0"]
-    expected = bootstrap(
-        lambda rows: classification_metric("auroc", scores[rows], LABEL[rows]), 60, patient.tolist(), resamples=100
+def test_folds_that_scale_scores_differently_do_not_move_a_ranking(tmp_path: Path) -> None:
+    """Neither the AUROC nor its interval, wherever they are shown; the pooled AUROC falls below both."""
+    label, cases = np.arange(60) % 2, [f"c{k:03d}" for k in range(60)]
+    fold = patient_folds(label, cases, 3)
+    score = np.random.default_rng(0).uniform(0, 0.2, size=60) + 0.1 * label
+    alike, apart = (
+        Recorder({case: [1 - p, p] for case, p in zip(cases, score + shift * fold, strict=True)}) for shift in (0, 0.3)
     )
-    pooled = found.summary["probe 0"]["auroc"].pooled
-    assert (pooled.low, pooled.high) == pytest.approx((expected.low, expected.high))
+    found = validated(class_features(label), alike, apart)
+    first, second = (found.summary[method]["auroc"] for method in ("probe 0", "probe 1"))
+    assert first.estimate == second.estimate
+    assert second.estimate.low < second.estimate.value == second.mean < second.estimate.high
+    assert second.pooled.high < second.mean
+    found.write(tmp_path)
+    (shown,) = read_run(tmp_path).evaluations
+    assert shown.summary["probe 1"]["auroc"] == second.estimate
+    row = next(line for line in found.table().splitlines() if line.startswith("| auroc"))
+    low, high = (f"{end:.3f}" for end in (second.estimate.low, second.estimate.high))
+    assert f"| {second.mean:.3f} ± {second.sd:.3f} [{low}, {high}] | {second.pooled.value:.3f} [" in row
+    assert "| metric | probe 0 | probe 0, pooled | probe 1 | probe 1, pooled |" in found.table()
 
 
 def test_methods_are_compared_over_patients() -> None:
@@ -94,13 +107,49 @@ def test_a_class_that_a_fold_lacks_is_stated() -> None:
     label = np.array([0, 1] * 10 + [2])
     found = validated(class_features(label), KnnProbe(1), class_names=("a", "b", "c"))
     assert found.summary["probe 0"]["auroc"].folds == 1
-    assert math.isnan(found.summary["probe 0"]["auroc"].sd)
     alone = int(found.fold[20])
-    others = [f"Fold {k} has no test case of c." for k in range(3) if k != alone]
-    assert set(found.absent) == {*others, f"Fold {alone} has no training case of c."}
+    assert found.summary["probe 0"]["auroc"].estimate.n == (found.fold == alone).sum()
+    assert math.isnan(found.summary["probe 0"]["auroc"].sd)
+    others = [f"Fold {k} has no test case of class c." for k in range(3) if k != alone]
+    assert set(found.absent) == {*others, f"Fold {alone} has no training case of class c."}
     assert "(1 of 3 folds)" in found.table()
     assert all(line in found.table() for line in found.absent)
     assert found.scores["probe 0"][20, 2] == 0  # the probe never saw the class
+
+
+SMALL = (LinearProbe(learning_rates=(0.1,), blocks=(1,), avgpool=(False,)), LogisticProbe())
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("probe", SMALL, ids=["linear", "logistic"])
+def test_a_class_of_one_patient_is_refused_before_any_fit(probe: Probe, several: bool) -> None:
+    """Of two classes: the probe of the fold that tests the patient would have one class to learn from."""
+    label, patient = np.repeat([0, 1], [19, 2]), [*range(19), 19, 19]
+    first = Recorder()
+    wanted = rf"fold \d tests the only 1 patient with a case {'with label' if several else 'of class'} ill.*such cases$"
+    with pytest.raises(InputError, match=wanted):
+        validated(
+            class_features(label[:, None] if several else label, patient),
+            first,
+            probe,
+            class_names=("ill",) if several else ("well", "ill"),
+        )
+    assert not first.seen
+
+
+def test_patients_of_a_class_that_share_a_fold_may_be_dealt_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    label, fold = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
+    monkeypatch.setattr("monai_dino.evaluation.cross_validation.patient_folds", lambda *_: fold)
+    with pytest.raises(InputError, match=r"fold 2 tests the only 2 patients with a case of class 1.*another seed"):
+        validated(class_features(label), KnnProbe())
+
+
+@pytest.mark.parametrize("probe", SMALL, ids=["linear", "logistic"])
+def test_two_patients_of_a_class_are_enough(probe: Probe) -> None:
+    label = np.repeat([0, 1], [18, 2])
+    found = validated(class_features(label), probe, folds=2)
+    assert found.summary["probe 0"]["auroc"].folds == 2
+    assert found.absent == []
 
 
 def test_several_labels() -> None:
@@ -121,6 +170,7 @@ def test_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scores, found.scores["probe 0"])
     content = json.loads((tmp_path / "results" / "cross_validation.json").read_text())
     assert content["summary"]["probe 0"]["f1"]["pooled"]["n"] == 60
+    assert content["summary"]["probe 0"]["f1"]["estimate"]["value"] == content["summary"]["probe 0"]["f1"]["mean"]
     assert content["tests"][0]["n"] == len(set(PATIENT))
     assert content["probes"]["probe 1"][0]["nothing"] is None
     assert (tmp_path / "results" / "cross_validation.md").read_text().strip() in text

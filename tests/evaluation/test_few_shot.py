@@ -66,6 +66,40 @@ def test_what_cannot_be_learned_from_is_left_out_and_said() -> None:
         few_shot(class_features(LABEL), {"choosy": Choosy()}, **SETTINGS | {"shots": (1,)})
 
 
+def test_a_rare_class_is_tested_on() -> None:
+    """10, 10 and 2 patients: the default quarter has one of the two, so that AUROC is defined."""
+    curve = few_shot(class_features(np.repeat([0, 1, 2], [10, 10, 2])), {"1-NN": KnnProbe(1)}, **SETTINGS)
+    assert {row["truth"] for row in curve.rows} == {"0", "1", "2"}
+    assert all(np.isfinite(point.seeds).all() for point in curve.points)
+    assert curve.about["absent"] == []
+
+
+def test_a_class_without_test_cases_is_stated(tmp_path: Path) -> None:
+    label = np.repeat([0, 1, 2], [10, 10, 1])  # the one patient of c is learned from
+    curve = few_shot(
+        class_features(label), {"1-NN": KnnProbe(1)}, **SETTINGS | {"shots": (1,)}, class_names=("a", "b", "c")
+    )
+    assert all(np.isnan(point.estimate.value) == (point.metric == "auroc") for point in curve.points)
+    assert curve.about["absent"] == [
+        "There is no test case of class c: AUROC is undefined, and balanced accuracy is the mean over the other "
+        "classes."
+    ]
+    curve.write(tmp_path)
+    assert json.loads((tmp_path / "few_shot.json").read_text())["absent"] == curve.about["absent"]
+    assert curve.about["absent"][0] in (tmp_path / "few_shot.md").read_text()
+
+
+def test_a_label_that_all_cases_have_is_stated() -> None:
+    label = np.random.default_rng(0).integers(2, size=(60, 2))
+    label[:20, 1], label[20:, 0] = 1, 1
+    tested = [f"c{k:03d}" for k in range(20)]
+    curve = few_shot(class_features(label), {"3-NN": KnnProbe(3)}, **SETTINGS | {"shots": (4,)}, test=tested)
+    assert curve.about["absent"] == [
+        "There is no test case without label 1: metrics that need one are undefined.",
+        "There is no training case without label 0: no probe has learned to tell it.",
+    ]
+
+
 def test_several_labels() -> None:
     label = np.random.default_rng(0).integers(2, size=(60, 2))
     curve = few_shot(class_features(label), {"3-NN": KnnProbe(3)}, **SETTINGS | {"shots": (4,)})

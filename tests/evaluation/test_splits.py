@@ -40,13 +40,26 @@ def test_whole_patients_are_held_out(seed: int, share: float, patients: int) -> 
     label = rng.integers(3, size=len(patient))
     out = hold_out(label, patient, share, seed)
     assert not set(patient[out]) & set(patient[~out])
-    assert len(set(patient[out])) == min(max(round(share * patients), 1), patients - 1)
+    several = [c for c in range(3) if len(set(patient[label == c])) > 1]
+    assert set(label[out]) >= set(several)
+    asked = min(max(round(share * patients), 1), patients - 1)
+    assert asked <= len(set(patient[out])) <= max(asked, len(several))
 
 
 def test_the_same_share_of_each_class_is_held_out() -> None:
     label = np.repeat([0, 1, 2], [40, 20, 8])
     out = hold_out(label, np.arange(68), 0.25)
     assert np.bincount(label[out]).tolist() == [10, 5, 2]
+
+
+def test_a_rare_class_is_on_both_sides() -> None:
+    """However small the share; a class of one patient can be on one side only."""
+    label = np.repeat([0, 1, 2, 3], [10, 10, 2, 1])
+    for seed in range(5):
+        out = hold_out(label, np.arange(23), 0.25, seed)
+        assert out.sum() == 6
+        assert np.bincount(label[out], minlength=4)[2:].tolist() == [1, 0]
+        assert np.bincount(label[hold_out(label, np.arange(23), 0.01, seed)]).tolist() == [1, 1, 1]
 
 
 def test_several_labels_are_balanced_by_the_rarest() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydoc import locate
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from bundle_runs import (
@@ -25,7 +26,7 @@ from bundle_runs import (
 from bundle_texts import documented_settings, read_config, targets_in
 from common import FIXTURES, TINY
 from monai.bundle import verify_metadata, verify_net_in_out
-from synthetic import write_balls, write_stripes
+from synthetic import write_balls, write_datalist, write_stripes, write_volume
 
 from monai_dino.checkpoints import find_checkpoints
 from monai_dino.commands import main
@@ -242,6 +243,18 @@ def test_an_encoder_with_weights_is_changed_little(
         network = workflow.parser.get_parsed_content("network_def")
     assert network.student.encoder.adaptation["mode"] == adaptation
     assert network.settings.encoder_rate == rate
+
+
+@pytest.mark.parametrize(("depth", "samples"), [(3, 50), (60, 60)])
+def test_an_epoch_has_every_slice_or_fifty_steps(depth: int, samples: int, tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).normal(100, 10, (24, 24, depth)).astype(np.float32)
+    image = write_volume(tmp_path / "data" / "case.nii.gz", volume)
+    write_datalist(tmp_path / "data", ("background", "ball"), [{"image": image.name}], [])
+    settings = TRAINING | {"dataset_dir": tmp_path / "data", "samples_per_epoch": None, "batch_size": 1}
+    workflow = open_bundle(copy_bundle(NAME, tmp_path / "encoder"), "train", **settings)
+    with clean_process():
+        workflow.initialize()
+        assert len(workflow.parser.get_parsed_content("train::dataset")) == samples
 
 
 def test_documents_name_the_settings() -> None:

@@ -13,6 +13,7 @@ from monai_dino.data.case_dataset import naming_case
 from monai_dino.data.epoch import Epoch
 from monai_dino.data.seeded import seeded
 from monai_dino.data.slice_store import SliceStore
+from monai_dino.data.turns import Turns
 from monai_dino.errors import ConfigurationError, InputError
 
 __all__ = ["SliceDataset", "check_guided_views"]
@@ -31,10 +32,11 @@ class SliceDataset(Dataset[Any]):
     Args:
         store: the cases.
         transform: what is done with a sample; its random state is set before each call.
-        samples: samples of an epoch, which are drawn. ``None`` takes every slice once, or draws as many as
-            there are slices where ``labelled_share`` is given.
-        labelled_share: share of the drawn samples that have a label in their slice; the others are drawn from the rest.
-            ``None`` draws all slices alike.
+        samples: samples of an epoch, which are drawn without replacement, over epochs too: no slice comes again before
+            every other has come. ``None`` takes every slice once and in order, or draws as many as there are slices
+            where ``labelled_share`` is given.
+        labelled_share: share of the drawn samples that have a label in their slice; the others are drawn from the rest,
+            each of the two without replacement. ``None`` draws all slices alike.
         neighbours: slices on each side that are stacked as further channels (2.5-D); beyond the volume its last slice
             is repeated.
         seed: seed of the run.
@@ -66,11 +68,10 @@ class SliceDataset(Dataset[Any]):
         self.neighbours = neighbours
         self.epoch = Epoch(seed)
         self.slices = [(c, k) for c, case in enumerate(store.stored) for k in range(case.depth)]
-        self.strata: list[np.ndarray] = [np.arange(len(self.slices))]
-        self.shares = [1.0]
+        self.turns = Turns([np.arange(len(self.slices))], seed=seed)
         if labelled_share is not None:
             self.samples = samples or len(self.slices)
-            self._stratify(labelled_share)
+            self.turns = _stratified(store, labelled_share, seed)
 
     def __len__(self) -> int:
         return len(self.slices) if self.samples is None else self.samples
@@ -99,11 +100,8 @@ class SliceDataset(Dataset[Any]):
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         rng = self.epoch.generator(index)
-        which = index
-        if self.samples is not None:
-            stratum = self.strata[rng.choice(len(self.strata), p=self.shares)]
-            which = int(stratum[rng.integers(len(stratum))])
-        case_index, k = self.slices[which]
+        drawn = self.samples is not None
+        case_index, k = self.slices[self.turns[self.epoch.number * len(self) + index] if drawn else index]
         case = self.store.stored[case_index]
         sample = case.slice_item(k, self.neighbours)
         if self.transform is None:
@@ -111,16 +109,6 @@ class SliceDataset(Dataset[Any]):
         transform = seeded(self.transform, rng)
         with naming_case({"image": f"slice {k} of {case.name}"}):
             return transform(sample)
-
-    def _stratify(self, labelled_share: float) -> None:
-        labelled = _labelled(self.store)
-        strata = [(np.flatnonzero(labelled), labelled_share), (np.flatnonzero(~labelled), 1 - labelled_share)]
-        if not labelled.any():
-            raise InputError("no slice of the training cases has a label; check the masks, or give no labelled_share")
-        kept = [(indices, share) for indices, share in strata if len(indices) and share > 0]
-        total = sum(share for _, share in kept)
-        self.strata = [indices for indices, _ in kept]
-        self.shares = [share / total for _, share in kept]
 
 
 def check_guided_views(store: SliceStore, guided_views: int | None) -> None:
@@ -153,3 +141,12 @@ def check_guided_views(store: SliceStore, guided_views: int | None) -> None:
 def _labelled(store: SliceStore) -> np.ndarray:
     """Whether each slice has a label, shape (slices,)."""
     return np.array([bool(classes) for case in store.stored for classes in case.labels or [()] * case.depth])
+
+
+def _stratified(store: SliceStore, labelled_share: float, seed: int) -> Turns:
+    """Turns of the slices with a label and of those without; of one of the two where the other has none."""
+    labelled = _labelled(store)
+    if not labelled.any():
+        raise InputError("no slice of the training cases has a label; check the masks, or give no labelled_share")
+    groups = [np.flatnonzero(labelled), np.flatnonzero(~labelled)]
+    return Turns(groups, labelled_share if len(groups[1]) else 1.0, seed)

@@ -22,6 +22,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,25 @@ METHODS: dict[str, dict[str, Any]] = {
     "full": {"settings": {"preset": "small"}, "adaptation": {"mode": "full"}},
 }
 FROM_WEIGHTS = ("lora", "frozen6", "full")
+MODALITIES = ("us", "mr", "mr")
+
+
+class ViewsByModality:
+    """Views of each slice as its modality wants them, for a batch of several modalities.
+
+    Args:
+        makers: makes the views of a modality.
+    """
+
+    def __init__(self, makers: dict[str, BatchedViews]) -> None:
+        self.makers = makers
+
+    def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Makes the views of items that name their modality."""
+        own = {name: [item for item in items if item["modality"] == name] for name in self.makers}
+        parts = [self.makers[name](found) for name, found in own.items() if found]
+        keys = [key for key in ("image_global", "image_local", "patch_mask") if key in parts[0]]
+        return {key: torch.cat([part[key] for part in parts]) for key in keys}
 
 
 def joined_slices(data: Path, stores: Path, samples: int, seed: int, shares: Sequence[float] = SHARES) -> JoinedSlices:
@@ -78,8 +98,9 @@ def joined_slices(data: Path, stores: Path, samples: int, seed: int, shares: Seq
     brain = SliceStore([{"image": str(p)} for p in brain_files(data)], stores / "brain", modality="mr")
     hippo = SliceStore(hippocampus_cases(data), stores / "hippo", "sagittal", out_channels=3, modality="mr")
     parts = []
-    for store, modality, share in zip((us, hippo, brain), ("us", "mr", "mr"), shares, strict=True):
-        transform = Compose([ScaleIntensityByModalityd("image", modality), RandViewSeed()])
+    for store, modality, share in zip((us, hippo, brain), MODALITIES, shares, strict=True):
+        named = partial(dict.__or__, {"modality": modality})
+        transform = Compose([ScaleIntensityByModalityd("image", modality), named, RandViewSeed()])
         parts.append(SliceDataset(store, transform, samples=round(share * samples), seed=seed))
     return JoinedSlices(parts)
 
@@ -95,14 +116,17 @@ def trainer_of(method: str, folder: Path, options: argparse.Namespace, seed: int
     patch = encoder.patch_size
     size = {"global_size": 96 // patch * patch, "local_size": 48 // patch * patch, "local_count": 4}
     masks = patch if network.settings.ibot_weight else None
-    views = medical_views("xray", "dino-mx", patch_size=masks, **size)
-    for step in views.transforms:
+    views = {
+        name: medical_views(name if options.views == "own" else "xray", "dino-mx", patch_size=masks, **size)
+        for name in dict.fromkeys(MODALITIES)
+    }
+    for step in (step for steps in views.values() for step in steps.transforms):
         for transform in step.transform.transforms if isinstance(step, RandEachViewd) else ():
             if isinstance(transform, RandBrightnessContrast):
                 transform.prob = options.brightness
     slices = joined_slices(options.data, folder.parent, options.batch_size * 30, seed, options.shares)
     sampler = StepSampler(len(slices), options.batch_size, seed=seed)
-    make_views = BatchedViews(views, options.device)
+    make_views = ViewsByModality({name: BatchedViews(steps, options.device) for name, steps in views.items()})
     loader: DataLoader[Any] = DataLoader(slices, batch_sampler=sampler, collate_fn=make_views)
     epochs = max(1, round(options.steps / len(loader)))
     handlers = [InstrumentsHandler(folder, interval=5), CollapseMonitor(folder)]
@@ -128,7 +152,8 @@ def measure(method: str, seed: int, folder: Path, options: argparse.Namespace, r
     findings = json.loads((folder / "verdict.json").read_text()) if (folder / "verdict.json").exists() else {}
     return {
         **{"method": method, "network": "weights" if method in FROM_WEIGHTS else options.network, "seed": seed},
-        **{"changes": json.loads(options.set) | {"brightness": options.brightness}, "before": before, "after": after},
+        "changes": json.loads(options.set) | {"brightness": options.brightness, "views": options.views},
+        **{"before": before, "after": after},
         "steps": trainer.state.iteration,
         **{"minutes": seconds / 60, "step_s": seconds / trainer.state.iteration},
         **{"memory_mb": _peak_memory(options.device), "verdict": findings, "device": options.device},
@@ -176,6 +201,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="cpu", help="where views are made, and networks trained and read out")
+    parser.add_argument("--views", choices=("own", "xray"), default="own", help="of each modality, or X-ray's for all")
     parser.add_argument("--brightness", type=float, default=0.8, help="probability that it changes in a view")
     parser.add_argument("--set", default="{}", help="changes of the settings, as JSON")
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "pretraining.json", help="gains rows")

@@ -48,7 +48,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--channels", nargs="+", default=[], help="endings of the files of a multi-channel image")
     parser.add_argument("--label-names", nargs="+", default=[], help="names of the classes, background first for masks")
     parser.add_argument("--modality", default="", help="modality: ct, mr, us, xray or rgb; training goes by it")
-    parser.add_argument("--folds", type=int, default=5, help="number of folds (default: %(default)s)")
+    parser.add_argument("--folds", type=int, help="number of folds (default: 5, none with --unlabelled)")
     parser.add_argument("--test-share", type=float, default=0.0, help="share of the test set (default: none)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
     parser.add_argument("--patient-pattern", help="regular expression on the path whose first group is the patient")
@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> None:
     report = build_datalist(
         pairing,
         root,
-        folds=options.folds,
+        folds=options.folds or (None if options.unlabelled else 5),
         test_share=options.test_share,
         seed=options.seed,
         patient_pattern=options.patient_pattern,

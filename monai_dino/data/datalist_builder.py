@@ -44,14 +44,15 @@ class DatalistReport:
 
     def __str__(self) -> str:
         training, testing = self.content["training"], self.content["testing"]
-        folds = Counter(item["fold"] for item in training)
+        folds = Counter(item["fold"] for item in training if "fold" in item)
         note = "" if self.patients_known else " (each case counts as a patient of its own; see --patient-pattern)"
         names = ", ".join(f"{number} {name}" for number, name in self.content["labels"].items()) or "none"
         sizes = " ".join(str(folds[f]) for f in sorted(folds))
+        split = f"in folds of {sizes}" if folds else "without folds"
         lines = [
             f"cases      {len(training) + len(testing)} of {self.patients} patients{note}",
             f"classes    {names}",
-            f"training   {len(training)} cases in folds of {sizes}",
+            f"training   {len(training)} cases {split}",
             f"testing    {len(testing)} cases",
             f"left out   {len(self.left_out)}",
         ]
@@ -64,7 +65,7 @@ class DatalistReport:
 def build_datalist(
     pairing: Pairing,
     dataset_dir: Path,
-    folds: int = 5,
+    folds: int | None = 5,
     test_share: float = 0.0,
     seed: int = 0,
     patient_pattern: str | None = None,
@@ -80,7 +81,7 @@ def build_datalist(
     Args:
         pairing: images with their labels, or without.
         dataset_dir: folder that the paths in the datalist are to be relative to.
-        folds: number of folds of the training cases.
+        folds: number of folds of the training cases; ``None`` for none, as for pretraining.
         test_share: share of the cases for the test set.
         seed: seed of the split.
         patient_pattern: regular expression, searched in the path of a case; its first group is the patient.
@@ -114,7 +115,8 @@ def build_datalist(
         content["channels"] = list(channels)
     for image, label, patient, fold in zip(paths, labels, patients, assigned, strict=True):
         item = {"image": _one_or_list(image)} | ({} if label is None else {"label": label}) | {"patient": patient}
-        content["testing" if fold is None else "training"].append(item if fold is None else item | {"fold": fold})
+        part = "testing" if fold is None else "training"
+        content[part].append(item if fold is None or folds is None else item | {"fold": fold})
     content |= {"numTraining": len(content["training"]), "numTest": len(content["testing"])}
     left_out = {_relative(p, dataset_dir): why for p, why in pairing.left_out.items()}
     return DatalistReport(content, left_out, len(set(patients)), known)

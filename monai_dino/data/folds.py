@@ -16,25 +16,25 @@ _PARTS = 20  # the cases are split into at most so many parts to take the test s
 
 
 def assign_folds(
-    patients: Sequence[str], strata: Sequence[int], folds: int, test_share: float, seed: int
+    patients: Sequence[str], strata: Sequence[int], folds: int | None, test_share: float, seed: int
 ) -> list[int | None]:
     """Assigns cases to folds, keeping the cases of a patient together.
 
     Args:
         patients: the patient of each case.
         strata: what is to be spread evenly over the folds, such as the class of each case.
-        folds: number of folds, at least 2.
+        folds: number of folds, at least 2; ``None`` for none.
         test_share: share of the cases that go into the test set, as nearly as their number allows; 0 for none.
         seed: seed of the shuffling.
 
     Returns:
-        For each case its fold, or ``None`` for the test set.
+        For each case its fold, or ``None`` for the test set. Without folds those outside the test set have fold 0.
 
     Raises:
         DatalistError: when there are too few patients, or too few cases of each class, for that many folds or such a
             test set, or when the share is above 0.5.
     """
-    if folds < 2 or not 0 <= test_share <= 0.5:
+    if (folds is not None and folds < 2) or not 0 <= test_share <= 0.5:
         raise DatalistError(f"folds={folds}, test_share={test_share}: need at least 2 folds and a share from 0 to 0.5")
     groups, y = np.asarray(patients), np.asarray(strata)
     assigned: list[int | None] = [None] * len(groups)
@@ -46,6 +46,10 @@ def assign_folds(
             raise DatalistError(f"test_share={test_share}: too few cases for a test set of that share; ask for more")
         parts = _split(groups, y, share.denominator, seed)
         remaining = np.sort(np.concatenate(parts[share.numerator :]))
+    if folds is None:
+        for index in remaining:
+            assigned[int(index)] = 0
+        return assigned
     patients_left, largest = len(np.unique(groups[remaining])), _largest_class(y[remaining])
     if patients_left < folds:
         raise DatalistError(f"{patients_left} patients are too few for {folds} folds; ask for fewer, or add patients")

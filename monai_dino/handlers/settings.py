@@ -51,7 +51,7 @@ def encoder_settings(weights: str | Path | None, defaults: Mapping[str, Any]) ->
     return kept
 
 
-def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any], required: bool = False) -> dict[str, Any]:
     """Reads the settings beside a network; without a network of ours, as beside public weights, the defaults are taken.
 
     That they are, and which, is logged.
@@ -59,14 +59,17 @@ def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any]) -> dict[s
     Args:
         checkpoint: file of the network; its settings are in ``settings.json`` in the same folder.
         defaults: values for settings that the file does not have.
+        required: whether the network must be there, as where it is to be evaluated.
 
     Returns:
         The settings.
 
     Raises:
         ConfigurationError: when the network is there, but its settings are not, or are damaged; with defaults in their
-            place its output could mean nothing.
+            place its output could mean nothing. When it must be there, but is not.
     """
+    if required and not Path(checkpoint).is_file():
+        raise ConfigurationError(f"{checkpoint}: there is no trained network here; run the train configuration first")
     path = Path(checkpoint).with_name("settings.json")
     if not path.is_file():
         if Path(checkpoint).is_file():

@@ -188,11 +188,15 @@ def test_masks_and_classes_exclude_each_other(tmp_path: Path, capsys: pytest.Cap
     assert "not allowed with argument" in capsys.readouterr().err
 
 
-def test_images_without_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("folds", [[], ["--folds", "2"]])
+def test_images_without_labels(folds: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("images/a.nii.gz", "images/b.nii.gz", "images/b_mask.nii.gz", "images/b_mask_1.nii.gz"):
         write_volume(tmp_path / name, np.zeros((4, 4, 2), np.float32))
-    assert main(["datalist", str(tmp_path), "--images", "images", "--unlabelled", "--folds", "2"]) == 0
+    assert main(["datalist", str(tmp_path), "--images", "images", "--unlabelled", *folds]) == 0
     splits = load_splits(tmp_path / "datalist.json", tmp_path, fold=None)
     assert [item["case"] for item in splits["training"]] == ["a", "b"]
     assert not any("label" in item for item in splits["training"])
-    assert "images/b_mask_1.nii.gz: named like a mask (_mask)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "images/b_mask_1.nii.gz: named like a mask (_mask)" in told
+    assert ("2 cases in folds of 1 1" if folds else "2 cases without folds") in told
+    assert all(("fold" in item) == bool(folds) for item in splits["training"])

@@ -34,6 +34,13 @@ def test_every_case_has_one_place_and_no_patient_two(
     assert assign_folds(patients, strata, folds, share, seed) == assigned
 
 
+@pytest.mark.parametrize("share", [0, 0.25])
+def test_without_folds_all_but_the_test_set_are_together(share: float) -> None:
+    assigned = assign_folds([f"p{i}" for i in range(20)], [0] * 20, None, share, 0)
+    assert Counter(assigned) == Counter({0: 20 - round(20 * share), **({None: 5} if share else {})})
+    assert assign_folds(["one"], [0], None, 0, 0) == [0]
+
+
 def test_another_seed_is_another_split() -> None:
     patients, strata = [f"p{i}" for i in range(40)], [i % 2 for i in range(40)]
     splits = {tuple(assign_folds(patients, strata, 5, 0.2, seed)) for seed in range(5)}

@@ -60,6 +60,11 @@ def test_interruption_leaves_the_old_settings(tmp_path: Path, monkeypatch: pytes
     assert load_settings(path.with_name("model.pt"), {}) == {"plane": "axial"}
 
 
+def test_a_network_that_must_be_there_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"model\.pt: there is no trained network here; run the train"):
+        load_settings(tmp_path / "model.pt", {"plane": "axial"}, required=True)
+
+
 def test_network_without_its_settings_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pt").touch()
     with pytest.raises(ConfigurationError, match=r"settings\.json: the settings that model\.pt was trained with"):

@@ -14,7 +14,7 @@ from typing import Any
 
 from monai_dino.errors import MonaiDinoError
 
-__all__ = ["digest", "read_json_object", "write_csv", "write_json", "written_whole"]
+__all__ = ["digest", "file_digest", "read_json_object", "write_csv", "write_json", "written_whole"]
 
 
 @contextmanager
@@ -99,3 +99,16 @@ def digest(content: Any) -> str:
         SHA-256, in hexadecimal digits.
     """
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

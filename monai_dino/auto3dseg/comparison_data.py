@@ -16,9 +16,9 @@ from monai_dino.checkpoints import weights_digest
 from monai_dino.data import find_datalist, load_splits
 from monai_dino.data.checks import is_several
 from monai_dino.data.datalist_file import read_datalist
-from monai_dino.data.sources import file_digest, source_files, stamp
+from monai_dino.data.sources import source_files, stamp
 from monai_dino.errors import DatalistError
-from monai_dino.files import digest, write_json
+from monai_dino.files import digest, file_digest, write_json
 
 __all__ = [
     "data_digest",

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from monai_dino.data.sources import file_digest
+from monai_dino.files import file_digest
 
 __all__ = ["source_digests"]
 

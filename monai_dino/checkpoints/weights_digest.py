@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_dino.data.sources import file_digest
-from monai_dino.files import digest
+from monai_dino.files import digest, file_digest
 
 __all__ = ["weights_digest"]
 

@@ -20,9 +20,10 @@ from monai_dino.data.finding import Finding, from_error
 from monai_dino.data.open_case import OpenCase, open_case
 from monai_dino.data.open_volume import OpenVolume, in_blocks
 from monai_dino.data.oriented import PlaneSlices
-from monai_dino.data.sources import file_digest, source_files
+from monai_dino.data.sources import source_files
 from monai_dino.data.statistics import Statistics, volume_statistics
 from monai_dino.errors import InputError
+from monai_dino.files import file_digest
 
 __all__ = ["CaseReport", "check_case"]
 

@@ -18,10 +18,10 @@ from monai_dino.data.open_case import open_case
 from monai_dino.data.open_volume import OpenVolume, in_blocks, slices_a_block
 from monai_dino.data.oriented import PlaneSlices
 from monai_dino.data.slice_file import Chunk, SliceFileWriter
-from monai_dino.data.sources import file_digest, source_files, stamp
+from monai_dino.data.sources import source_files, stamp
 from monai_dino.data.statistics import volume_statistics
 from monai_dino.errors import InputError
-from monai_dino.files import written_whole
+from monai_dino.files import file_digest, written_whole
 from monai_dino.transforms.plane import Plane, plane_axcodes
 
 __all__ = ["FORMAT", "StoreSettings", "build_slice_file"]

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_dino.errors import InputError
+from monai_dino.files import file_digest
 
-__all__ = ["Source", "file_digest", "paths_of", "source_files", "stamp", "unchanged"]
+__all__ = ["Source", "paths_of", "source_files", "stamp", "unchanged"]
 
 Source = dict[str, Any]
 """Of a file: ``path``, ``size`` in bytes, ``changed`` (times of content and of inode, ns) and ``sha256``."""
@@ -86,19 +86,6 @@ def stamp(path: Path) -> Source:
         raise InputError(f"{path}: there is no such file; check dataset_dir and the paths in the datalist") from None
     # The time of the inode changes with the content even where a tool sets the time of the content back.
     return {"path": str(path), "size": state.st_size, "changed": [state.st_mtime_ns, state.st_ctime_ns]}
-
-
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Hexadecimal digits.
-    """
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def unchanged(sources: Sequence[Source], files: Sequence[Path]) -> bool:

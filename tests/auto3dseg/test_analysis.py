@@ -87,17 +87,6 @@ def test_a_change_of_the_data_is_noticed(tmp_path: Path) -> None:
     assert data_digest({"training": items}) != before
 
 
-def test_weights_are_known_by_their_content(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.safetensors").write_bytes(b"same")
-    assert weights_digest(str(tmp_path / "a")) == weights_digest(str(tmp_path / "b"))
-    (tmp_path / "b" / "model.safetensors").write_bytes(b"other")
-    assert weights_digest(str(tmp_path / "a")) != weights_digest(str(tmp_path / "b"))
-    assert weights_digest(None) is None
-    assert weights_digest("owner/model") == "owner/model"
-
-
 def test_an_algorithm_may_start_from_weights_of_its_own(tmp_path: Path) -> None:
     for name in ("all", "own"):
         (tmp_path / name).mkdir()

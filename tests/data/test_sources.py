@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monai_dino.data.sources import file_digest, paths_of, source_files, stamp, unchanged
+from monai_dino.data.sources import paths_of, source_files, stamp, unchanged
+from monai_dino.files import file_digest
 
 
 def described(files: list[Path]) -> list[dict[str, object]]:

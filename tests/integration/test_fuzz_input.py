@@ -24,8 +24,9 @@ from PIL import Image
 
 from monai_dino.data import SliceStore
 from monai_dino.data.reading import read_volume
-from monai_dino.data.sources import file_digest, stamp, unchanged
+from monai_dino.data.sources import stamp, unchanged
 from monai_dino.errors import InputError
+from monai_dino.files import file_digest
 
 SEEDS = (0, 1)
 SHIPPED = Path(str(pydicom.data.__file__)).parent / "test_files"

@@ -20,6 +20,8 @@ _LOGGER = logging.getLogger(__name__)
 
 BEGIN_ANEW = "begin anew in another bundle_root (or with another ckpt_dir, output_dir and model_dir)"
 
+_SHOWN = 5
+
 # What no resume may change -> the setting that makes it.
 _FIXED = {
     "architecture": "encoder",
@@ -128,7 +130,9 @@ def warn_of_changes(saved: Mapping[str, Any], present: Mapping[str, Any], folder
     before, now = _flat(saved), _flat(_as_saved(present))
     if before.get("precision") == "auto":  # older checkpoints have the word, which does not tell what it came to
         del before["precision"]
+    views = [flat.pop("views", None) or {} for flat in (before, now)]
     changed = [f"{key} was {before[key]}, is {now[key]}" for key in now if key in before and before[key] != now[key]]
+    changed += _changed_views(*views) if all(views) else []
     if changed:
         _LOGGER.warning("%s: goes on with other settings than it began with: %s", folder, "; ".join(changed))
 
@@ -153,6 +157,13 @@ def warn_of_schedules(trainer: Any, saved: Mapping[str, Any], step: int, folder:
         *(folder, saved["steps"], schedules.total, before.learning_rate, after.learning_rate),
         *(before.momentum, after.momentum, frozen),
     )
+
+
+def _changed_views(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Values of the transforms that make views; with another recipe or modality many of them change at once."""
+    names = [name for name in before | now if before.get(name) != now.get(name)]
+    found = [f"of the views {name} was {before.get(name)}, is {now.get(name)}" for name in names[:_SHOWN]]
+    return found + ([f"and {len(names) - _SHOWN} more of the views"] if len(names) > _SHOWN else [])
 
 
 def _as_saved(values: Mapping[str, Any]) -> dict[str, Any]:

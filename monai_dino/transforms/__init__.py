@@ -176,6 +176,7 @@ from monai_dino.transforms.us import (
     SectorMaskDict,
     find_sector,
 )
+from monai_dino.transforms.view_values import view_values
 
 __all__ = [
     "SEED_KEY",
@@ -320,4 +321,5 @@ __all__ = [
     "view_set",
     "view_state",
     "view_to_slice",
+    "view_values",
 ]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ from monai_dino.errors import CheckpointError, ConfigurationError
 from monai_dino.handlers.run_values import check_length, refuse_changes, warn_of_changes, warn_of_schedules
 from monai_dino.ssl import Schedules
 from monai_dino.ssl.presets import ssl_settings
+from monai_dino.transforms import medical_views, view_values
 
 FOLDER = Path("checkpoints/step_7")
 SETTINGS: dict[str, Any] = {
@@ -82,6 +85,19 @@ def test_other_changes_are_named_by_their_key(caplog: pytest.LogCaptureFixture) 
         assert change in message
     assert "channels was [], is ['_0000']" in message
     assert "in_channels" not in message  # the encoder's are not the image's, with neighbours
+
+
+def test_changed_views_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    made = [view_values(medical_views("mr", **more)) for more in ({}, {"local_count": 4}, {"artefacts": False})]
+    runs = [RUN | {"data": {"fold": 0, "views": json.loads(json.dumps(values))}} for values in made]
+    warn_of_changes(runs[0], RUN | {"data": {"fold": 0, "views": made[0]}}, FOLDER)
+    warn_of_changes(runs[0], RUN, FOLDER)
+    assert caplog.messages == []
+    warn_of_changes(runs[0], runs[1], FOLDER)
+    assert caplog.messages[0].endswith("of the views RandMultiCropd 0, RandMultiCrop, views, local_count was 8, is 4")
+    warn_of_changes(runs[0], runs[2], FOLDER)
+    assert "RandPerImage 1, RandBiasField, prob was 0.2, is None" in caplog.messages[1]
+    assert re.search(r"and \d+ more of the views$", caplog.messages[1])
 
 
 def test_what_an_older_checkpoint_does_not_have_is_not_compared(caplog: pytest.LogCaptureFixture) -> None:

@@ -89,6 +89,9 @@ def test_a_finished_training_is_not_repeated_and_a_longer_one_goes_on(
     assert len(read_table(bundle / "runs" / "training.csv")) == 4
     run_bundle(bundle, "train", dataset_dir=data, **(TRAINING | {"epochs": 3}))
     assert [int(row["step"]) for row in read_table(bundle / "runs" / "training.csv")] == [1, 2, 3, 4, 5, 6]
+    longer = TRAINING | {"epochs": 3, "views::flip_prob": [0.0, 0.25]}
+    run_bundle(bundle, "train", dataset_dir=data, **longer)
+    assert "views, flip_prob was [0.5, 0.5], is [0.0, 0.25]" in capsys.readouterr().err
     for change, message in (
         ({"resume": False}, "holds checkpoints of another run"),
         ({"plane": "sagittal"}, "was made with plane 'axial', which is now 'sagittal'"),

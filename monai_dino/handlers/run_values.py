@@ -161,7 +161,7 @@ def warn_of_schedules(trainer: Any, saved: Mapping[str, Any], step: int, folder:
 
 def _changed_views(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Values of the transforms that make views; with another recipe or modality many of them change at once."""
-    names = [name for name in before | now if before.get(name) != now.get(name)]
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     found = [f"of the views {name} was {before.get(name)}, is {now.get(name)}" for name in names[:_SHOWN]]
     return found + ([f"and {len(names) - _SHOWN} more of the views"] if len(names) > _SHOWN else [])
 

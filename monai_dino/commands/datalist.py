@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> None:
     report = build_datalist(
         pairing,
         root,
-        folds=options.folds or (None if options.unlabelled else 5),
+        folds=(None if options.unlabelled else 5) if options.folds is None else options.folds,
         test_share=options.test_share,
         seed=options.seed,
         patient_pattern=options.patient_pattern,

@@ -34,8 +34,10 @@ def assign_folds(
         DatalistError: when there are too few patients, or too few cases of each class, for that many folds or such a
             test set, or when the share is above 0.5.
     """
-    if (folds is not None and folds < 2) or not 0 <= test_share <= 0.5:
-        raise DatalistError(f"folds={folds}, test_share={test_share}: need at least 2 folds and a share from 0 to 0.5")
+    if folds is not None and folds < 2:
+        raise DatalistError(f"folds={folds}: expected at least 2")
+    if not 0 <= test_share <= 0.5:
+        raise DatalistError(f"test_share={test_share}: expected a share from 0 to 0.5")
     groups, y = np.asarray(patients), np.asarray(strata)
     assigned: list[int | None] = [None] * len(groups)
     remaining = np.arange(len(groups))
@@ -50,15 +52,19 @@ def assign_folds(
         for index in remaining:
             assigned[int(index)] = 0
         return assigned
-    patients_left, largest = len(np.unique(groups[remaining])), _largest_class(y[remaining])
-    if patients_left < folds:
-        raise DatalistError(f"{patients_left} patients are too few for {folds} folds; ask for fewer, or add patients")
-    if largest < folds:
-        raise DatalistError(f"no class has the {folds} cases that {folds} folds need; ask for fewer, or add cases")
+    _require_enough(groups[remaining], y[remaining], folds)
     for fold, held_out in enumerate(_split(groups[remaining], y[remaining], folds, seed)):
         for index in held_out:
             assigned[int(remaining[index])] = fold
     return assigned
+
+
+def _require_enough(groups: np.ndarray, y: np.ndarray, folds: int) -> None:
+    patients = len(np.unique(groups))
+    if patients < folds:
+        raise DatalistError(f"{patients} patients are too few for {folds} folds; ask for fewer, or add patients")
+    if _largest_class(y) < folds:
+        raise DatalistError(f"no class has the {folds} cases that {folds} folds need; ask for fewer, or add cases")
 
 
 def _largest_class(y: np.ndarray) -> int:

@@ -32,9 +32,9 @@ class SliceDataset(Dataset[Any]):
     Args:
         store: the cases.
         transform: what is done with a sample; its random state is set before each call.
-        samples: samples of an epoch, which are drawn without replacement, over epochs too: no slice comes again before
-            every other has come. ``None`` takes every slice once and in order, or draws as many as there are slices
-            where ``labelled_share`` is given.
+        samples: samples of an epoch, which are drawn without replacement, in rounds that go on over epochs: in each
+            every slice comes once, in a new order. ``None`` takes every slice once and in order, or draws as many as
+            there are slices where ``labelled_share`` is given.
         labelled_share: share of the drawn samples that have a label in their slice; the others are drawn from the rest,
             each of the two without replacement. ``None`` draws all slices alike.
         neighbours: slices on each side that are stacked as further channels (2.5-D); beyond the volume its last slice
@@ -44,7 +44,8 @@ class SliceDataset(Dataset[Any]):
     Raises:
         ConfigurationError: when the share lies outside 0 to 1, when there are to be less than one sample, or less than
             no neighbours.
-        InputError: when a share of labelled slices is asked for, but no slice has a label.
+        InputError: when a share of labelled slices is asked for, but no slice has a label; when none is to have one,
+            but all have.
     """
 
     def __init__(
@@ -148,5 +149,7 @@ def _stratified(store: SliceStore, labelled_share: float, seed: int) -> Turns:
     labelled = _labelled(store)
     if not labelled.any():
         raise InputError("no slice of the training cases has a label; check the masks, or give no labelled_share")
+    if labelled.all() and labelled_share == 0:
+        raise InputError("labelled_share=0: every slice of the training cases has a label; give no labelled_share")
     groups = [np.flatnonzero(labelled), np.flatnonzero(~labelled)]
     return Turns(groups, labelled_share if len(groups[1]) else 1.0, seed)

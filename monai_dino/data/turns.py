@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawing without replacement that knows no state: each comes once before any comes again."""
+"""Drawing without replacement, in rounds, that knows no state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Turns"]
 
 
 class Turns:
-    """Whose turn it is, where some things take their turns in a new random order each time round.
+    """Whose turn it is, where each of some things has one turn in a round, in a new random order each time round.
 
     With two groups, each has its share of the turns, evenly spread, and its own members take those in turn. Which one
     it is depends on (seed, turn) alone, so that any process can tell without those before.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -50,6 +50,8 @@ def _values(value: Any, name: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, (str, int, float, bool, type(None))):
         return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(held) for key, held in value.items()}
     if isinstance(value, (list, tuple, range)):
         return [_plain(held) for held in value]
     if isinstance(value, (np.ndarray, np.generic)):

@@ -164,7 +164,7 @@ def test_a_datalist_is_not_replaced_unasked(tmp_path: Path, capsys: pytest.Captu
         (["--classes", "gone.csv"], "gone.csv: cannot be read as CSV"),
         ([], "no image could be paired with a label (more0.png: no mask"),
         (["--classes", "folder", "--folds", "10"], "no class has the 10 cases that 10 folds need"),
-        (["--classes", "folder", "--test-share", "0.9"], "test_share=0.9: need at least 2 folds and a share from 0 to"),
+        (["--classes", "folder", "--test-share", "0.9"], "test_share=0.9: expected a share from 0 to 0.5"),
     ],
 )
 def test_errors_are_one_line(
@@ -200,3 +200,6 @@ def test_images_without_labels(folds: list[str], tmp_path: Path, capsys: pytest.
     assert "images/b_mask_1.nii.gz: named like a mask (_mask)" in told
     assert ("2 cases in folds of 1 1" if folds else "2 cases without folds") in told
     assert all(("fold" in item) == bool(folds) for item in splits["training"])
+    again = ["--images", "images", "--unlabelled", "--overwrite"]
+    assert main(["datalist", str(tmp_path), *again, "--folds", "0"]) == 1
+    assert "folds=0: expected at least 2" in capsys.readouterr().err

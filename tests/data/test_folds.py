@@ -77,9 +77,9 @@ def test_test_set_has_its_share(share: float) -> None:
 @pytest.mark.parametrize(
     ("patients", "strata", "folds", "share", "message"),
     [
-        (10, 1, 1, 0.2, "folds=1, test_share=0.2: need at least 2 folds and a share from 0 to 0.5"),
-        (10, 1, 2, 0.6, "test_share=0.6: need"),
-        (10, 1, 2, -0.1, "test_share=-0.1: need"),
+        (10, 1, 1, 0.2, "folds=1: expected at least 2"),
+        (10, 1, 2, 0.6, "test_share=0.6: expected a share"),
+        (10, 1, 2, -0.1, "test_share=-0.1: expected a share"),
         (4, 1, 5, 0, "4 patients are too few for 5 folds"),
         (4, 1, 2, 0.05, "test_share=0.05: too few cases"),
         (6, 6, 5, 0, "no class has the 5 cases that 5 folds need"),

@@ -169,6 +169,10 @@ def test_what_is_refused(data: Path, store: SliceStore) -> None:
             SliceDataset(store, neighbours=neighbours)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no slice of the training cases has a label; check the masks"):
         SliceDataset(make_store(data, labelled=False), labelled_share=0.5)
+    image = str(write_volume(data / "whole.nii", np.ones((6, 5, 3), np.uint8)))
+    whole = SliceStore([{"image": image, "label": image}], data / "whole", progress=False)
+    with pytest.raises(InputError, match="labelled_share=0: every slice of the training cases has a label"):
+        SliceDataset(whole, labelled_share=0.0)
 
 
 def test_guided_views_want_labels(data: Path, store: SliceStore, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,11 +22,19 @@ def test_the_same_views_have_the_same_values_which_json_holds(modality: Modality
     assert values == again
     assert json.loads(json.dumps(values)).keys() == values.keys()
     assert len(values) > 30
+    assert not {"dict", "set", "Tensor", "object"} & {value for value in values.values() if isinstance(value, str)}
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_change_shows(change: dict[str, Any]) -> None:
     assert view_values(medical_views("mr", **change)) != view_values(medical_views("mr"))
+
+
+def test_the_strengths_of_colour_jitter_show() -> None:
+    views = medical_views("rgb")
+    before = view_values(views)
+    views.transforms[1].transform.transforms[0].reach["hue"] = 0.01
+    assert view_values(views) != before
 
 
 def test_what_was_drawn_does_not_count() -> None:

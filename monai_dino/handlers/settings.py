@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_dino.errors import ConfigurationError
+from monai_dino.errors import ConfigurationError, WeightsError
 from monai_dino.files import read_json_object, write_json
 
 __all__ = ["encoder_settings", "load_settings", "save_settings"]
@@ -66,10 +66,11 @@ def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any], required:
 
     Raises:
         ConfigurationError: when the network is there, but its settings are not, or are damaged; with defaults in their
-            place its output could mean nothing. When it must be there, but is not.
+            place its output could mean nothing.
+        WeightsError: when the network must be there, but is not.
     """
     if required and not Path(checkpoint).is_file():
-        raise ConfigurationError(f"{checkpoint}: there is no trained network here; run the train configuration first")
+        raise WeightsError(f"{checkpoint}: there is no trained network here; run the train configuration first")
     path = Path(checkpoint).with_name("settings.json")
     if not path.is_file():
         if Path(checkpoint).is_file():

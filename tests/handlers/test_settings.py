@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monai_dino.errors import ConfigurationError
+from monai_dino.errors import ConfigurationError, WeightsError
 from monai_dino.handlers import load_settings, save_settings
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -61,7 +61,7 @@ def test_interruption_leaves_the_old_settings(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_network_that_must_be_there_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"model\.pt: there is no trained network here; run the train"):
+    with pytest.raises(WeightsError, match=r"model\.pt: there is no trained network here; run the train"):
         load_settings(tmp_path / "model.pt", {"plane": "axial"}, required=True)
 
 

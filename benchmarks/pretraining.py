@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Pretrains on three small public data sets at once, and measures what the features are worth before and after.
 
-    python benchmarks/pretraining.py --data DATA --methods small --network "dinov3 4x96" --steps 600 \
-        --shares 0.4 0.3 0.3 --set '{"learning_rate": 2e-3}' --seeds 0 1 2
-    python benchmarks/pretraining.py --data DATA --methods small --steps 1000 --seeds 0 1 2
-    python benchmarks/pretraining.py --data DATA --methods small --network 6x192 --steps 900 --batch-size 16 --seeds 0 1
+    python benchmarks/pretraining.py --data DATA --methods small --network "dinov3 4x96" --steps 1740 \
+        --shares 0.4 0.3 0.3 --seeds 0 1 2
     python benchmarks/pretraining.py --data DATA --methods softmax softmax2048 --network 6x192 --steps 900 \
         --stop 100 --batch-size 16 --seeds 7
-    python benchmarks/pretraining.py --data DATA --weights WEIGHTS --methods lora frozen6 full --steps 60 \
-        --batch-size 16 --seeds 0
+    python benchmarks/pretraining.py --data DATA --weights WEIGHTS --methods lora frozen6 full --steps 200 \
+        --batch-size 16 --shares 0.4 0.3 0.3 --seeds 0
 
 Ultrasound of the breast, hippocampi (MR) and brain tumours (MR): about 4,400 slices of 96 pixels. Labels are used by
 the read-outs alone (``readouts.py``).

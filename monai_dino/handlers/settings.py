@@ -70,7 +70,9 @@ def load_settings(checkpoint: str | Path, defaults: Mapping[str, Any], required:
         WeightsError: when the network must be there, but is not.
     """
     if required and not Path(checkpoint).is_file():
-        raise WeightsError(f"{checkpoint}: there is no trained network here; run the train configuration first")
+        raise WeightsError(
+            f"{checkpoint}: there is no trained network here; run the bundle's train configuration first"
+        )
     path = Path(checkpoint).with_name("settings.json")
     if not path.is_file():
         if Path(checkpoint).is_file():

@@ -61,7 +61,7 @@ def test_interruption_leaves_the_old_settings(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_network_that_must_be_there_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"model\.pt: there is no trained network here; run the train"):
+    with pytest.raises(WeightsError, match=r"model\.pt: there is no trained network here; run the bundle's train"):
         load_settings(tmp_path / "model.pt", {"plane": "axial"}, required=True)
 
 

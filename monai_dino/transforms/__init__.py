@@ -5,7 +5,6 @@ from monai_dino.transforms.batched_views import (
     SEED_KEY,
     BatchedViews,
     RandViewSeed,
-    view_state,
 )
 from monai_dino.transforms.blur import (
     RandGaussianBlur,
@@ -118,6 +117,7 @@ from monai_dino.transforms.postprocessing import (
 from monai_dino.transforms.presets import (
     medical_views,
 )
+from monai_dino.transforms.ranges import view_state
 from monai_dino.transforms.resize import ResizeSlices, ResizeSlicesD, ResizeSlicesd, ResizeSlicesDict
 from monai_dino.transforms.slices import (
     RandSampleSlices,

@@ -19,23 +19,12 @@ from monai_dino.transforms.crops.crop_plan import CropPlan, cut_views, joined_pl
 from monai_dino.transforms.crops.multi_crop import RandMultiCropd
 from monai_dino.transforms.each_view import DrawnStep, RandEachViewd, joined
 from monai_dino.transforms.images import require_finite
+from monai_dino.transforms.ranges import view_state
 
-__all__ = ["SEED_KEY", "BatchedViews", "RandViewSeed", "view_state"]
+__all__ = ["SEED_KEY", "BatchedViews", "RandViewSeed"]
 
 SEED_KEY = "view_seed"
 """Key of the seed of an item's views."""
-
-
-def view_state(seed: int) -> np.random.RandomState:
-    """The source of randomness of an item's views.
-
-    Args:
-        seed: ``view_seed`` of the item.
-
-    Returns:
-        A ``RandomState`` on SFC64, which is seeded faster than the default.
-    """
-    return np.random.RandomState(np.random.SFC64(seed))
 
 
 class RandViewSeed(Randomizable, Transform):

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from monai.transforms import RandomizableTransform
 from monai.utils import convert_to_tensor
 
 from monai_dino.transforms.parametric import Parameters, RandParametric, RandParametricd
-from monai_dino.transforms.ranges import draw_seeds
+from monai_dino.transforms.ranges import draw_seeds, view_state
 
 __all__ = ["RandPerImage", "RandPerImageD", "RandPerImageDict", "RandPerImaged"]
 
@@ -17,14 +19,17 @@ __all__ = ["RandPerImage", "RandPerImageD", "RandPerImageDict", "RandPerImaged"]
 class RandPerImage(RandParametric):
     """A random transform of MONAI that is called for one image after the other, with a seed that is drawn for each.
 
+    Its probability becomes that of this transform, so that images which stay as they are cost nothing.
+
     Args:
-        transform: array transform; its own probability decides.
+        transform: array transform; copied.
         limits: range that the result is clipped to; ``None`` leaves it.
     """
 
     def __init__(self, transform: RandomizableTransform, limits: tuple[float, float] | None = (0.0, 1.0)) -> None:
-        super().__init__(prob=1.0)
-        self.transform = transform
+        super().__init__(prob=transform.prob)
+        self.transform = copy.deepcopy(transform)
+        self.transform.prob = 1.0
         self.limits = limits
 
     def draw(self, rng: np.random.RandomState, n: int) -> Parameters:
@@ -51,7 +56,7 @@ class RandPerImage(RandParametric):
         """
         changed = torch.empty_like(x)
         for row, image, seed in zip(changed, x, parameters["seed"].tolist(), strict=True):
-            self.transform.set_random_state(seed=seed)
+            self.transform.set_random_state(state=view_state(seed))
             row.copy_(convert_to_tensor(self.transform(image), track_meta=False))
         return changed if self.limits is None else changed.clamp_(*self.limits)
 

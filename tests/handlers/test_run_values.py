@@ -96,7 +96,7 @@ def test_changed_views_are_named(caplog: pytest.LogCaptureFixture) -> None:
     warn_of_changes(runs[0], runs[1], FOLDER)
     assert caplog.messages[0].endswith("of the views RandMultiCropd 0, RandMultiCrop, views, local_count was 8, is 4")
     warn_of_changes(runs[0], runs[2], FOLDER)
-    assert "RandPerImage 1, RandBiasField, prob was 0.2, is None" in caplog.messages[1]
+    assert "RandPerImage 1, prob was 0.2, is None" in caplog.messages[1]
     assert re.search(r"and \d+ more of the views$", caplog.messages[1])
 
 

@@ -28,6 +28,7 @@ __all__ = ["refuse_unknown_settings", "set_up_console"]
 _SHOWN = 20  # times that one kind of message is shown
 _PROGRAM = ("monai", "bundle", "__main__.py")
 _REFERENCE = re.compile(r"[@%](?:::|#)*(\w+)")
+_WORDS = {"false": "False", "true": "True", "null": "None"}
 _OTHER_FILE = re.compile(r"%[^'\"]*\.(?:json|ya?ml)", re.IGNORECASE)
 
 
@@ -68,20 +69,25 @@ def set_up_console() -> None:
 
 
 def refuse_unknown_settings(argv: Sequence[str]) -> None:
-    """Refuses settings that ``python -m monai.bundle run`` would pass over, because nothing reads them.
+    """Refuses settings that ``python -m monai.bundle run`` would pass over, because nothing reads them, or mistake.
 
     MONAI adds ``--epoch 5`` to a configuration that has ``epochs``. A setting is taken for misspelt when it is neither
     an argument of MONAI's nor in the configuration files, and no other value refers to it (``@NAME``). Commands of
     which not all can be seen from here pass: with ``workflow_name``, ``tracking``, or values from other files
-    (``%FILE``); so does what lies deeper than the name before ``::``.
+    (``%FILE``); so does what lies deeper than the name before ``::``. ``--resume false`` is text to MONAI, as true as
+    any other: Python's words are ``False``, ``True`` and ``None``.
 
     Args:
         argv: the command line, the program first. Other programs than ``monai.bundle run`` pass.
 
     Raises:
-        ConfigurationError: for settings that nothing reads; it names each, and the nearest one that there is.
+        ConfigurationError: for settings that nothing reads; it names each, and the nearest one that there is. For the
+            texts ``false``, ``true`` and ``null``.
     """
     given = _as_monai_reads(argv)
+    for key, value in given.items():
+        if isinstance(value, str) and value.lower() in _WORDS:
+            raise ConfigurationError(f"{key}={value}: is text here, and not {_WORDS[value.lower()]}, which is meant")
     if "config_file" not in given or {"workflow_name", "tracking"} & given.keys():
         return
     config = ConfigParser.load_config_files(given["config_file"])

@@ -61,6 +61,7 @@ def tiny_trainer(
         batch_sampler=StepSampler(len(dataset), 4, seed=3),
         collate_fn=BatchedViews(views),
         num_workers=workers,
+        persistent_workers=workers > 0,
     )
     encoder = DinoEncoder(ARCHITECTURE)
     adapt(encoder, **(adaptation or {"mode": "full"}))

@@ -47,6 +47,20 @@ def test_a_misspelt_setting_is_refused(name: str, arguments: list[str], found: s
     assert str(error.value).endswith(f"did you mean {near}?")
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "word"),
+    [
+        ("resume", "false", "False"),
+        ("network_def::norm_last_layer", "TRUE", "True"),
+        ("fold", "null", "None"),
+        ("tracking", "false", "False"),
+    ],
+)
+def test_text_that_stands_for_a_value_is_refused(key: str, text: str, word: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{key}={text}: is text here, and not {word}, which is meant$"):
+        check(f"--{key}", text)
+
+
 def test_all_are_named_and_what_is_near_to_none_is_looked_up() -> None:
     with pytest.raises(ConfigurationError) as error:
         check("--epoch", "5", "--quux", "1")

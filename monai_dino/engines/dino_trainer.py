@@ -111,6 +111,7 @@ class DinoTrainer(Trainer):
             event_names=[*IterationEvents],
             decollate=False,
         )
+        self.add_event_handler(Events.EXCEPTION_RAISED, _raise)  # last, so that each handler can put away its own
         self.interrupted = False
         self._left_out = 0
         self.scaler = torch.amp.GradScaler(torch.device(device).type, enabled=uses_fp16(precision))
@@ -202,6 +203,10 @@ class DinoTrainer(Trainer):
         # FSDP shares out the gradients of each part: until then every process would hold those of the whole network.
         no_sync = getattr(self.network.run_student, "no_sync", None)
         return nullcontext() if last or no_sync is None else no_sync()
+
+
+def _raise(engine: Any, error: BaseException) -> None:
+    raise error
 
 
 def _seed_of(seed: int, step: int) -> int:

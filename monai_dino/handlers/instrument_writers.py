@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from monai_dino.errors import ConfigurationError
 
 __all__ = ["MLflowWriter", "TensorBoardWriter"]
 
+_LOGGER = logging.getLogger(__name__)
 _NOT_CURVES = ("step", "epoch")
 
 
@@ -35,7 +36,7 @@ class TensorBoardWriter:
         if found:
             self._writer = summary_writer(str(folder), purge_step=last_step + 1 if last_step else None)
         else:
-            logging.getLogger(__name__).warning("no curves for TensorBoard: pip install tensorboard")
+            _LOGGER.warning("no curves for TensorBoard: pip install tensorboard")
 
     def add(self, row: Mapping[str, float]) -> None:
         """Adds a point to each curve.
@@ -59,7 +60,8 @@ class TensorBoardWriter:
 class MLflowWriter:
     """A metric for each column, through MONAI's handler: a run of the experiment ``monai_dino``.
 
-    A run that is taken up again in the same folder goes on in the same MLflow run.
+    A run that is taken up again in the same folder goes on in the same MLflow run. A server that cannot be reached
+    while the training runs is warned of; the rows are in the CSV too.
 
     Args:
         uri: tracking server, or ``sqlite:///PATH/mlruns.db``.
@@ -98,10 +100,18 @@ class MLflowWriter:
             row: name of the metric -> number.
         """
         self._row = {name: value for name, value in row.items() if name not in _NOT_CURVES and math.isfinite(value)}
-        self._handler.iteration_completed(self._engine)
+        self._or_warn(self._handler.iteration_completed, self._engine)
 
     def close(self) -> None:
         """Ends the run, where the training is complete."""
         state = self._engine.state
         if state.iteration >= (state.max_epochs or 0) * (state.epoch_length or 0):
-            self._handler.close()
+            self._or_warn(self._handler.close)
+
+    def _or_warn(self, call: Callable[..., Any], *args: Any) -> None:
+        """A server that is away for a while is no reason to end a training of days."""
+        try:
+            call(*args)
+        except Exception as reason:
+            step = self._engine.state.iteration
+            _LOGGER.warning("MLflow: what was measured at step %d did not reach it (%s)", step, reason)

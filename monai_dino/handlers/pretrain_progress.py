@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from monai_dino.handlers.collapse import CollapseMonitor
 from monai_dino.handlers.instruments import InstrumentEvents
+from monai_dino.inferers.autocast import resolved_precision
 from monai_dino.losses.collectives import several_processes
 from monai_dino.networks import count_parameters
 
@@ -64,7 +65,8 @@ class PretrainProgressHandler:
         print(f"{type(engine.network).__name__}: {count_parameters(student)}")
         steps = engine.state.max_epochs * engine.state.epoch_length
         if (settings := getattr(engine.network, "settings", None)) is not None:
-            print(settings.summary(engine.sampler.batch_size, steps))
+            precision = resolved_precision(engine.precision, engine.state.device)
+            print(f"{settings.summary(engine.sampler.batch_size, steps)}, {precision}")
         self.bar = tqdm(total=steps, initial=self._first, desc="Pretraining", unit="step", dynamic_ncols=True)
 
     def _row(self, engine: Engine) -> None:

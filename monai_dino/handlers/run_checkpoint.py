@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,11 +41,11 @@ class _HasState(Protocol):
 
 
 class RunCheckpointHandler:
-    """Saves a training so that it goes on bit for bit, and takes it up again when it starts.
+    """Saves a training so that it goes on bit for bit, and takes it up again.
 
     A checkpoint is written every ``interval`` steps, after the last one, and when the process gets SIGTERM, as
-    schedulers send it before the time is up; after that the run ends with exit status 143. When the trainer starts, the
-    newest whole checkpoint in ``ckpt_dir`` is taken up, on however many processes it was written.
+    schedulers send it before the time is up; after that the run ends with exit status 143. :meth:`take_up`, before the
+    trainer runs, takes up the newest whole checkpoint in ``ckpt_dir``, on however many processes it was written.
 
     Args:
         ckpt_dir: folder of the checkpoints.
@@ -65,7 +66,8 @@ class RunCheckpointHandler:
         start: score before the first step; ``None`` where it was not measured.
 
     Raises:
-        ConfigurationError: for an interval below 1.
+        ConfigurationError: for an interval below 1, or a ``resume`` that is neither True nor False; when a trainer
+            starts beside the checkpoints of another run that it did not take up.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class RunCheckpointHandler:
     ) -> None:
         if interval < 1 or keep < 1:
             raise ConfigurationError(f"checkpoint interval={interval}, keep={keep}: expected at least 1 of each")
+        if not isinstance(resume, bool):  # a command line could make it "false", which is true
+            raise ConfigurationError(f"resume: {resume!r} is neither True nor False; write it with a capital")
         self.ckpt_dir = Path(ckpt_dir)
         self.interval = interval
         self.keep = keep
@@ -92,6 +96,7 @@ class RunCheckpointHandler:
         self.best: dict[str, float] | None = None
         self.start: float | None = None
         self.saved = 0
+        self._asked = False  # whether checkpoints were looked for
         self._stopping = False
         self._previous: Any = None
         self._teacher: str | None = None  # hash of the frozen one of a distillation, which never changes
@@ -124,6 +129,7 @@ class RunCheckpointHandler:
             CheckpointError: when it does not fit the network or the data, or none is whole.
             ConfigurationError: when there are checkpoints but ``resume`` is off, or the run would have ended before.
         """
+        self._asked = True
         if not self.resume:
             if found := find_checkpoints(self.ckpt_dir):
                 raise ConfigurationError(
@@ -163,6 +169,12 @@ class RunCheckpointHandler:
 
     def _start(self, engine: Engine) -> None:
         self._stopping = False
+        if not self._asked and (found := find_checkpoints(self.ckpt_dir)):
+            raise ConfigurationError(
+                f"ckpt_dir: {self.ckpt_dir} holds checkpoints of another run (steps {found}); call take_up(trainer) "
+                f"before the trainer runs, or {BEGIN_ANEW}"
+            )
+        self._asked = True
         self._run_values(engine)  # what cannot be saved is to be known before the first step
         try:
             self._previous = signal.signal(signal.SIGTERM, self._stop)
@@ -191,9 +203,11 @@ class RunCheckpointHandler:
 
     def _score(self, engine: Any) -> None:
         value = engine.state.metrics.get(self.score) if self.score else None
-        if value is not None and not engine.state.iteration:
+        if value is None or math.isnan(value):
+            return
+        if not engine.state.iteration:
             self.start = float(value)
-        elif value is not None and (self.best is None or value > self.best["score"]):
+        elif self.best is None or value > self.best["score"]:
             self.best = {"step": engine.state.iteration, "score": float(value)}
             self._save(engine)
 
@@ -205,7 +219,6 @@ class RunCheckpointHandler:
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
         self._restore_signal()
-        raise error
 
     def _restore_signal(self) -> None:
         if self._previous is not None:

@@ -29,6 +29,8 @@ _FIXED = {
     "adaptation": "adaptation",
     "teacher": "teacher_weights",
 }
+# Likewise of the heads.
+_FIXED_SIZES = ("prototypes", "head_hidden_dim", "head_bottleneck_dim", "head_layers")
 # Likewise of the mappings that say where the images come from and how they are prepared.
 _FIXED_WITHIN = {
     "settings": ("modality", "window", "plane", "fill", "in_channels", "image_size", "neighbours"),
@@ -86,10 +88,10 @@ def refuse_changes(saved: Mapping[str, Any], present: Mapping[str, Any], folder:
         before, now = saved.get(group) or {}, present.get(group) or {}
         for key in keys:
             if key in before and key in now and before[key] != now[key]:
-                raise CheckpointError(
-                    f"{folder}: was made with {key} {before[key]!r}, which is now {now[key]!r}; set it back to go on, "
-                    f"or {BEGIN_ANEW}"
-                )
+                raise _refusal(folder, key, before[key], now[key])
+    for key in _FIXED_SIZES:
+        if key in saved and saved[key] != present.get(key):
+            raise _refusal(folder, key, saved[key], present.get(key))
     for key, setting in _FIXED.items():
         if key == "adaptation" and not saved.get(key):
             continue  # adapters that were loaded were not always written down; their tensors have to fit anyway
@@ -98,6 +100,12 @@ def refuse_changes(saved: Mapping[str, Any], present: Mapping[str, Any], folder:
                 f"{folder}: was made with {key} {saved[key]}, but {setting} now makes it {present.get(key)}; set it "
                 f"back to go on, or {BEGIN_ANEW}"
             )
+
+
+def _refusal(folder: Path, key: str, before: Any, now: Any) -> CheckpointError:
+    return CheckpointError(
+        f"{folder}: was made with {key} {before!r}, which is now {now!r}; set it back to go on, or {BEGIN_ANEW}"
+    )
 
 
 def check_length(trainer: Any, step: int, folder: Path) -> None:

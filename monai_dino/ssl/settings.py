@@ -104,6 +104,9 @@ class SslSettings:
     head_warmup: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("norm_last_layer", "separate_ibot_head"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"{name}={getattr(self, name)!r}: expected True or False")
         _require_numbers(self)
         _require_within(self, 0.0, 1.0, _SHARES)
         _require_within(self, 0.0, math.inf, _NOT_NEGATIVE)

@@ -150,3 +150,20 @@ def test_missing_mlflow_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.M
 def test_address_that_mlflow_refuses(mlflow: type[Client], tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="mlflow_uri=mlruns: MLflow no longer supports"):
         run(trainer([InstrumentsHandler(tmp_path, mlflow_uri="mlruns")]), epochs=1, length=1)
+
+
+def test_a_server_that_is_away_is_warned_of_and_ends_nothing(
+    mlflow: type[Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = Client.log_batch
+
+    def away(self: Client, run_id: str, metrics: list[Any], *rest: Any, **more: Any) -> None:
+        if metrics and metrics[0].step == 2:
+            raise ConnectionError("refused")
+        whole(self, run_id, metrics, *rest, **more)
+
+    monkeypatch.setattr(Client, "log_batch", away)
+    run(trainer([InstrumentsHandler(tmp_path, 1, mlflow_uri=URI)]), epochs=1, length=3)
+    assert [step for _, step, _ in mlflow.logged] == [1, 3]
+    assert caplog.messages == ["MLflow: what was measured at step 2 did not reach it (refused)"]
+    assert len((tmp_path / "training.csv").read_text().splitlines()) == 4

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,16 @@ from monai_dino.inferers.autocast import resolved_precision
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> SliceStore:
     return tiny_store(tmp_path_factory.mktemp("volumes"))
+
+
+class Hearing:
+    """A handler that hears of errors and puts away its own."""
+
+    def __init__(self, heard: list[str]) -> None:
+        self.heard = heard
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, error: self.heard.append(str(error)))
 
 
 class Counter:
@@ -136,8 +148,8 @@ def test_another_architecture_is_refused_and_named(store: SliceStore, tmp_path: 
     handler = RunCheckpointHandler(tmp_path, interval=5)
     tiny_trainer(store, epochs=1, handlers=lambda _: [handler]).run()
     with pytest.raises(CheckpointError, match="another architecture") as error:
-        RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, prototypes=16))
-    assert "student.dino_head.last_layer" in str(error.value)
+        RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, separate_ibot_head=False))
+    assert "student.ibot_head.last_layer" in str(error.value)
     with pytest.raises(CheckpointError, match=r"was made with adaptation .*, but adaptation now makes it .*lora"):
         RunCheckpointHandler(tmp_path).take_up(tiny_trainer(store, adaptation={"mode": "lora", "rank": 2}))
 
@@ -215,3 +227,55 @@ def test_without_resume_the_folder_must_be_free(store: SliceStore, tmp_path: Pat
 def test_bad_intervals(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="interval=0"):
         RunCheckpointHandler(tmp_path, interval=0)
+
+
+@pytest.mark.parametrize("resume", ["false", "true", 0, None])
+def test_resume_is_true_or_false(tmp_path: Path, resume: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"resume: {resume!r} is neither True nor False"):
+        RunCheckpointHandler(tmp_path, resume=resume)
+
+
+def test_a_run_does_not_start_beside_checkpoints_that_it_did_not_take_up(store: SliceStore, tmp_path: Path) -> None:
+    tiny_trainer(store, epochs=1, handlers=lambda _: [RunCheckpointHandler(tmp_path)]).run()
+    trainer = tiny_trainer(store, epochs=1, handlers=lambda _: [RunCheckpointHandler(tmp_path)])
+    with pytest.raises(ConfigurationError, match=r"another run \(steps \[5\]\); call take_up\(trainer\) before"):
+        trainer.run()
+    assert trainer.state.iteration == 0
+
+
+def test_a_score_that_is_none_is_never_the_best(store: SliceStore, tmp_path: Path) -> None:
+    handler = RunCheckpointHandler(tmp_path, score="knn")
+
+    def score(engine: Engine) -> None:
+        engine.state.metrics["knn"] = {5: math.nan, 10: 0.3}[engine.state.iteration]
+
+    trainer = tiny_trainer(store, handlers=lambda _: [handler])
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(every=5), score)
+    trainer.run()
+    assert handler.best == {"step": 10, "score": 0.3}
+
+
+@pytest.mark.parametrize("key", ["prototypes", "head_hidden_dim", "head_bottleneck_dim", "head_layers"])
+def test_heads_of_another_size_are_named_by_their_key(store: SliceStore, tmp_path: Path, key: str) -> None:
+    handler = RunCheckpointHandler(tmp_path)
+    trainer = tiny_trainer(store, epochs=1, handlers=lambda _: [handler])
+    trainer.run()
+    was = getattr(trainer.network.settings, key)
+    other = tiny_trainer(store, **{key: 2})
+    with pytest.raises(CheckpointError, match=f"was made with {key} {was}, which is now 2; set it back"):
+        RunCheckpointHandler(tmp_path).take_up(other)
+
+
+def test_every_handler_hears_of_an_error(store: SliceStore, tmp_path: Path) -> None:
+    heard: list[str] = []
+    trainer = tiny_trainer(store, handlers=lambda _: [RunCheckpointHandler(tmp_path), Hearing(heard)])
+
+    def fail(engine: Engine) -> None:
+        raise RuntimeError("out of memory")
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=2), fail)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        trainer.run()
+    assert set(heard) == {"out of memory"}  # Ignite tells it twice
+    assert signal.getsignal(signal.SIGTERM) is before

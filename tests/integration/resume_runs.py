@@ -27,12 +27,15 @@ from monai_dino.data import SliceStore
 from monai_dino.handlers import RunCheckpointHandler
 from monai_dino.ssl.training_state import training_tensors
 
+ADAPTATIONS: dict[str, dict[str, Any]] = {
+    "full": {"mode": "full"},
+    "frozen block": {"mode": "full", "freeze_blocks": 1},
+    "lora": {"mode": "lora", "rank": 2, "dropout": 0.1},
+    "bitfit": {"mode": "bitfit"},
+}
 CASES: dict[str, dict[str, Any]] = {
-    "full": {},
-    "full, 2 workers": {"workers": 2},
-    "two frozen blocks": {"adaptation": {"mode": "full", "freeze_blocks": 1}},
-    "lora": {"adaptation": {"mode": "lora", "rank": 2, "dropout": 0.1}},
-    "bitfit": {"adaptation": {"mode": "bitfit"}, "workers": 2},
+    **{name: {"adaptation": adaptation} for name, adaptation in ADAPTATIONS.items()},
+    **{f"{name}, 2 workers": {"adaptation": adaptation, "workers": 2} for name, adaptation in ADAPTATIONS.items()},
     "softmax centring, heads first": {"preset": "dino", "head_warmup": 0.3, "ibot_weight": 0.5},
     "gram": {"preset": "dinov3", "gram_start": 0.3, "gram_refresh": 2},
     "fp16": {"precision": "fp16"},
@@ -43,6 +46,8 @@ CASES: dict[str, dict[str, Any]] = {
 def _run(store: SliceStore, folder: Path, on_step: Callable[[Engine], None] | None, **options: Any) -> Any:
     checkpoints = RunCheckpointHandler(folder, interval=3)
     trainer = tiny_trainer(store, handlers=lambda _: [checkpoints], **options)
+    if trainer.scaler.is_enabled():  # a scale at which steps are taken, and that changes between the kills
+        trainer.scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2)
     checkpoints.take_up(trainer)
     if on_step is not None:
         trainer.add_event_handler(Events.ITERATION_COMPLETED, on_step)
@@ -93,14 +98,16 @@ def _group_terminated(store: SliceStore, folder: Path, step: int, **options: Any
     return int(process.exitcode or 0)
 
 
-def _together(store: SliceStore, folder: Path, step: int | None, meeting: Path) -> list[int]:
+def _together(store: SliceStore, folder: Path, step: int | None, adaptation: dict[str, Any]) -> list[int]:
     """Runs a training on two processes, which are killed at a step; without one, the first writes what it came to."""
+    folder.mkdir(exist_ok=True)
+    meeting = folder / ("resumed" if step is None else "killed")
 
     def train(rank: int) -> None:
         where = f"file://{meeting}"
         dist.init_process_group("gloo", where, timedelta(seconds=120), world_size=2, rank=rank)
         kill = None if step is None else _kill_at(step, signal.SIGKILL)
-        trainer = _run(store, folder, kill, distribution="ddp", workers=2)
+        trainer = _run(store, folder / "ckpt", kill, distribution="ddp", adaptation=adaptation, workers=2)
         if rank == 0:
             torch.save(training_tensors(trainer.network, trainer.optimizer), folder / "tensors.pt")
         dist.destroy_process_group()
@@ -114,18 +121,26 @@ def _together(store: SliceStore, folder: Path, step: int | None, meeting: Path) 
     return [int(process.exitcode or 0) for process in processes]
 
 
-def _distributed(store: SliceStore, folder: Path, kill: int) -> dict[str, Any]:
-    straight, place = folder / "ddp straight", folder / "ddp"
-    done = _together(store, straight, None, folder / "meeting 0")
-    killed = _together(store, place, kill, folder / "meeting 1")
-    kept = find_checkpoints(place)
-    resumed = _together(store, place, None, folder / "meeting 2")
+def _distributed(store: SliceStore, folder: Path, kill: int, adaptation: dict[str, Any]) -> dict[str, Any]:
+    straight, place = folder.with_name(f"{folder.name} straight"), folder
+    done = _together(store, straight, None, adaptation)
+    killed = _together(store, place, kill, adaptation)
+    kept = find_checkpoints(place / "ckpt")
+    resumed = _together(store, place, None, adaptation)
     one, other = (torch.load(path / "tensors.pt", weights_only=True) for path in (straight, place))
     return {"killed": killed, "kept": kept, "codes": done + resumed, "differences": _unequal(one, other)}
 
 
 def _differences(one: Any, other: Any) -> list[str]:
     return _unequal(*(training_tensors(t.network, t.optimizer) for t in (one, other)))
+
+
+def _moved(store: SliceStore, trained: Any, **options: Any) -> bool:
+    """Whether each part of the network that is trained is another than at the start."""
+    names = ("encoder", "dino_head")
+    students = [trained.network.student, tiny_trainer(store, **options).network.student]
+    parts = [[torch.cat([p.flatten() for p in getattr(s, name).parameters()]) for s in students] for name in names]
+    return all(not torch.equal(*part) for part in parts)
 
 
 def _unequal(*tensors: dict[str, torch.Tensor]) -> list[str]:
@@ -154,6 +169,8 @@ def main(folder: Path) -> None:
             "kills": [first, second],
             "codes": codes,
             "steps": [straight.state.iteration, resumed.state.iteration],
+            "scales": [straight.scaler.get_scale(), resumed.scaler.get_scale()],
+            "learnt": _moved(store, straight, **options),
             "differences": _differences(straight, resumed),
         }
     place = folder / "terminated"
@@ -170,7 +187,10 @@ def main(folder: Path) -> None:
     place = folder / "terminated"
     again = _run(store, place, None)
     results["again"] = {"steps": again.state.iteration, "differences": _differences(resumed, again)}
-    results["together"] = _distributed(store, folder, rng.randrange(4, 10))
+    results["together"] = {
+        name: _distributed(store, folder / f"{name}, ddp", rng.randrange(4, 10), adaptation)
+        for name, adaptation in ADAPTATIONS.items()
+    }
     print(json.dumps(results))
 
 

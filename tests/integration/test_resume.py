@@ -28,19 +28,26 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_killed_runs_go_on_bit_for_bit(runs: dict[str, Any]) -> None:
-    assert len(runs["cases"]) == 9
+    assert len(runs["cases"]) == 12
     for name, case in runs["cases"].items():
         assert case["codes"] == [-9, -9], (name, runs["seed"])
         assert case["steps"] == [10, 10], (name, runs["seed"])
         assert case["differences"] == [], (name, case["kills"], runs["seed"])
+        assert case["learnt"], name
+
+
+def test_the_scale_of_fp16_survives(runs: dict[str, Any]) -> None:
+    straight, resumed = runs["cases"]["fp16"]["scales"]
+    assert straight == resumed > 8.0  # where it began
 
 
 def test_two_processes_that_were_killed_go_on_bit_for_bit(runs: dict[str, Any]) -> None:
-    together = runs["together"]
-    assert together["killed"] == [-9, -9], runs["seed"]
-    assert together["kept"][-1] in (3, 6, 9)
-    assert together["codes"] == [0, 0, 0, 0], runs["seed"]
-    assert together["differences"] == [], runs["seed"]
+    assert len(runs["together"]) == 4
+    for name, together in runs["together"].items():
+        assert together["killed"] == [-9, -9], (name, runs["seed"])
+        assert together["kept"][-1] in (3, 6, 9), name
+        assert together["codes"] == [0, 0, 0, 0], (name, runs["seed"])
+        assert together["differences"] == [], (name, runs["seed"])
 
 
 def test_sigterm_saves_and_exits_with_its_status(runs: dict[str, Any]) -> None:

@@ -124,6 +124,13 @@ def test_settings_that_clash() -> None:
         ssl_settings().resolved(0, False)
 
 
+@pytest.mark.parametrize("name", ["norm_last_layer", "separate_ibot_head"])
+@pytest.mark.parametrize("value", ["False", "false", 0])
+def test_text_is_neither_true_nor_false(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}={value!r}: expected True or False"):
+        ssl_settings(**{name: value})
+
+
 def test_unknown_names() -> None:
     with pytest.raises(ConfigurationError, match="preset: unknown 'dinov4', expected one of dino, dinov2, dinov3"):
         ssl_settings("dinov4")

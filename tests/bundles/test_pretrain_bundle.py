@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from pydoc import locate
@@ -164,14 +166,20 @@ def test_distillation(data: Path, tmp_path: Path) -> None:
 def test_two_processes_train_one_encoder_that_one_process_goes_on_with(
     distribution: str, data: Path, tmp_path: Path
 ) -> None:
+    """With ddp as on two machines, each with a torchrun of its own."""
     bundle = copy_bundle(NAME, tmp_path / "encoder")
     settings = TRAINING | {"dataset_dir": str(data), "distribution": distribution, "adaptation": {"mode": "full"}}
     run, module, *rest = bundle_arguments("encoder", "train", **settings)
     rest[rest.index("--config_file") + 1] = "['encoder/configs/train.json','encoder/configs/multi_gpu_train.json']"
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = command(*launcher, run, module, *rest, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-9000:]
-    assert done.stdout.count("(use it as weights)") == 1
+    machines = {"ddp": 2, "fsdp": 1}[distribution]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        meeting = f"--rdzv_id=1 --rdzv_backend=c10d --rdzv_endpoint=127.0.0.1:{free.getsockname()[1]}"
+    launcher = ["-m", "torch.distributed.run", f"--nnodes={machines}", f"--nproc_per_node={2 // machines}"]
+    arguments = [*launcher, *meeting.split(), run, module, *rest]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda _: command(*arguments, cwd=tmp_path), range(machines)))
+    assert [done.returncode for done in found] == [0] * machines, [done.stderr[-9000:] for done in found]
+    assert sum(done.stdout.count("(use it as weights)") for done in found) == 1
     assert len(read_table(bundle / "runs" / "training.csv")) == 4
     run_bundle(bundle, "train", dataset_dir=data, **(TRAINING | {"epochs": 3}))
     assert find_checkpoints(bundle / "checkpoints")[-1] == 6
@@ -258,6 +266,16 @@ def test_an_epoch_has_every_slice_or_fifty_steps(depth: int, samples: int, tmp_p
     with clean_process():
         workflow.initialize()
         assert len(workflow.parser.get_parsed_content("train::dataset")) == samples
+
+
+@pytest.mark.parametrize(("image_size", "local_size"), [(28, 14), (56, 28), (98, 42), (224, 98)])
+def test_local_views_are_three_sevenths_of_the_global_ones(
+    image_size: int, local_size: int, data: Path, tmp_path: Path
+) -> None:
+    settings = TRAINING | {"dataset_dir": data, "image_size": image_size}
+    workflow = open_bundle(copy_bundle(NAME, tmp_path / "encoder"), "train", **settings)
+    views = workflow.parser.get_parsed_content("views").transforms[0].transform.views
+    assert (views.global_size, views.local_size) == (image_size, local_size)
 
 
 def test_documents_name_the_settings() -> None:

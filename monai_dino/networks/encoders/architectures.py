@@ -137,8 +137,10 @@ def build_config(arch: str | Mapping[str, Any], in_channels: int = 1) -> PreTrai
         The configuration, with ``num_channels`` set to ``in_channels``.
 
     Raises:
-        ConfigurationError: for an unknown name or model type, or a field that the model type does not have.
+        ConfigurationError: for an unknown name or model type, or a field that the model type does not have, or a value
+            that it cannot have.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     fields = architecture_fields(arch)
@@ -146,7 +148,10 @@ def build_config(arch: str | Mapping[str, Any], in_channels: int = 1) -> PreTrai
     fields |= {"num_channels": in_channels, "attn_implementation": "sdpa"}
     if unknown := sorted(fields.keys() - known_fields(model_type) - {"attn_implementation"}):
         raise ConfigurationError(f"encoder: model type {model_type!r} has no configuration field {', '.join(unknown)}")
-    return AutoConfig.for_model(model_type, **fields)
+    try:
+        return AutoConfig.for_model(model_type, **fields)
+    except StrictDataclassError as error:
+        raise ConfigurationError(f"encoder: {error}") from error
 
 
 def known_fields(model_type: str) -> set[str]:

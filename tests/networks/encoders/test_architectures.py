@@ -48,3 +48,5 @@ def test_what_is_refused() -> None:
         build_config({"model_type": "swin"})
     with pytest.raises(ConfigurationError, match="'dinov2' has no configuration field depth"):
         build_config({"model_type": "dinov2", "depth": 3})
+    with pytest.raises(ConfigurationError, match=r"'num_register_tokens'.*\n.*expected int, got str \(value: '0y'\)"):
+        build_config({"model_type": "dinov2_with_registers", "num_register_tokens": "0y"})

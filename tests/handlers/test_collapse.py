@@ -65,12 +65,13 @@ def test_real_run_that_collapsed_is_named_within_a_tenth(name: str, tmp_path: Pa
     assert finding["advice"].startswith("centering=sinkhorn_knopp; koleo_weight=0.1")
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if name.startswith("sinkhorn")])
+@pytest.mark.parametrize("name", [name for name in RUNS if not name.startswith("softmax")])
 def test_real_run_that_learnt_is_left_alone(name: str, tmp_path: Path) -> None:
-    """The same with Sinkhorn-Knopp and KoLeo."""
+    """The same with Sinkhorn-Knopp and KoLeo, and the shipped defaults for small data to the end."""
+    planned = 1860 if name.endswith("_of_1860_steps") else STEPS
     monitor = CollapseMonitor(tmp_path)
     for numbers in RUNS[name]:
-        monitor.judge(numbers, numbers["step"] / STEPS)
+        monitor.judge(numbers, numbers["step"] / planned)
     assert monitor.findings == []
 
 

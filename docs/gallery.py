@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import torch
-from monai.transforms import RandBiasField, RandGibbsNoise, RandRicianNoise
+from monai.transforms import RandBiasField, RandGibbsNoise
 from PIL import Image
 from pydicom.data import get_testdata_file
 from skimage import data
@@ -59,7 +59,7 @@ ENTRIES: dict[str, tuple[str, Any]] = {
     "RandBiasField": ("mr", PER_IMAGE(RandBiasField(prob=1.0, degree=3, coeff_range=(-0.4, 0.4)))),
     "RandGibbsNoise": ("mr", PER_IMAGE(RandGibbsNoise(prob=1.0, alpha=(0.8, 0.9)))),
     "RandKSpaceSpike": ("mr", t.RandKSpaceSpike(1.0, amplitude=(0.05, 0.15))),
-    "RandRicianNoise": ("mr", PER_IMAGE(RandRicianNoise(prob=1.0, std=0.1, sample_std=True))),
+    "RandMagnitudeNoise": ("mr", t.RandMagnitudeNoise(1.0, std=(0.03, 0.1))),
     "RandSpeckle": ("us", t.RandSpeckle(1.0)),
     "RandAcousticShadow": ("us", t.RandAcousticShadow(1.0, **FAN)),
     "RandDepthAttenuation": ("us", t.RandDepthAttenuation(1.0, **FAN)),

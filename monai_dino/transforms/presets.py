@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
-from monai.transforms import Compose, RandBiasField, RandGibbsNoise, RandRicianNoise
+from monai.transforms import Compose, RandBiasField, RandGibbsNoise
 
 from monai_dino.errors import ConfigurationError
 from monai_dino.transforms.blur import RandGaussianBlur
@@ -17,7 +17,7 @@ from monai_dino.transforms.crops.view_sets import VIEW_SETS, view_set
 from monai_dino.transforms.ct import RandCTWindow, RandQuantumNoise, RandStreaks
 from monai_dino.transforms.each_view import RandEachViewd
 from monai_dino.transforms.intensity import SOFT_TISSUE, Modality
-from monai_dino.transforms.mr import RandKSpaceSpike, RandMotionGhosting
+from monai_dino.transforms.mr import RandKSpaceSpike, RandMagnitudeNoise, RandMotionGhosting
 from monai_dino.transforms.noise import RandAdditiveNoise
 from monai_dino.transforms.parametric import RandParametric
 from monai_dino.transforms.per_image import RandPerImage
@@ -158,7 +158,7 @@ def _mr() -> list[RandParametric]:
         RandMotionGhosting(0.1),
         RandPerImage(RandGibbsNoise(prob=0.1, alpha=(0.3, 0.7))),
         RandKSpaceSpike(0.05),
-        RandPerImage(RandRicianNoise(prob=0.3, std=0.05, sample_std=True)),
+        RandMagnitudeNoise(0.3),
     ]
 
 

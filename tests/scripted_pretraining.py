@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from monai_dino.ssl import StepValues
 
@@ -54,7 +54,12 @@ def trainer(
     engine.network = network or Network()  # type: ignore[attr-defined]
     for handler in handlers:
         handler.attach(engine)
+    engine.add_event_handler(Events.EXCEPTION_RAISED, raising)  # as DinoTrainer does
     return engine
+
+
+def raising(engine: Engine, error: BaseException) -> None:
+    raise error
 
 
 def run(engine: Engine, epochs: int, length: int, start: int = 0) -> Engine:

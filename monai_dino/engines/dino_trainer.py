@@ -111,7 +111,6 @@ class DinoTrainer(Trainer):
             event_names=[*IterationEvents],
             decollate=False,
         )
-        self.add_event_handler(Events.EXCEPTION_RAISED, _raise)  # last, so that each handler can put away its own
         self.interrupted = False
         self._left_out = 0
         self.scaler = torch.amp.GradScaler(torch.device(device).type, enabled=uses_fp16(precision))
@@ -123,6 +122,9 @@ class DinoTrainer(Trainer):
             SystemExit: with status 143, as after SIGTERM, when a handler interrupted the run, so that no later step of
                 a job takes an unfinished training for a finished one.
         """
+        if self.has_event_handler(_raise, Events.EXCEPTION_RAISED):
+            self.remove_event_handler(_raise, Events.EXCEPTION_RAISED)
+        self.add_event_handler(Events.EXCEPTION_RAISED, _raise)  # last, so that each handler can put away its own
         self.network.train()
         if self.state.iteration >= self.schedules.total:  # taken up where it had ended; Ignite would begin anew
             self.fire_event(Events.STARTED)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from monai_dino.errors import ConfigurationError
 __all__ = ["MLflowWriter", "TensorBoardWriter"]
 
 _LOGGER = logging.getLogger(__name__)
+_PAUSE = 300.0  # seconds
 _NOT_CURVES = ("step", "epoch")
 
 
@@ -61,7 +63,7 @@ class MLflowWriter:
     """A metric for each column, through MONAI's handler: a run of the experiment ``monai_dino``.
 
     A run that is taken up again in the same folder goes on in the same MLflow run. A server that cannot be reached
-    while the training runs is warned of; the rows are in the CSV too.
+    while the training runs is warned of, and left alone for some minutes; its rows are missing there.
 
     Args:
         uri: tracking server, or ``sqlite:///PATH/mlruns.db``.
@@ -81,6 +83,7 @@ class MLflowWriter:
         name = f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
         self._row: dict[str, float] = {}
         self._engine = engine
+        self._next_try = 0.0
         try:
             self._handler = MLFlowHandler(
                 tracking_uri=uri,
@@ -100,7 +103,8 @@ class MLflowWriter:
             row: name of the metric -> number.
         """
         self._row = {name: value for name, value in row.items() if name not in _NOT_CURVES and math.isfinite(value)}
-        self._or_warn(self._handler.iteration_completed, self._engine)
+        if time.monotonic() >= self._next_try:
+            self._or_warn(self._handler.iteration_completed, self._engine)
 
     def close(self) -> None:
         """Ends the run, where the training is complete."""
@@ -109,9 +113,15 @@ class MLflowWriter:
             self._or_warn(self._handler.close)
 
     def _or_warn(self, call: Callable[..., Any], *args: Any) -> None:
-        """A server that is away for a while is no reason to end a training of days."""
+        """A server that is away is no reason to end a training of days, nor to wait for it at every row."""
+        start = time.monotonic()
         try:
             call(*args)
         except Exception as reason:
-            step = self._engine.state.iteration
-            _LOGGER.warning("MLflow: what was measured at step %d did not reach it (%s)", step, reason)
+            now = time.monotonic()
+            pause = max(_PAUSE, 10 * (now - start))
+            self._next_try = now + pause
+            _LOGGER.warning(
+                "MLflow could not be reached at step %d (%s); no rows are sent for %.0f minutes, they are in the CSV",
+                *(self._engine.state.iteration, reason, pause / 60),
+            )

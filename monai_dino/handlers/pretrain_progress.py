@@ -110,4 +110,3 @@ class PretrainProgressHandler:
     def _fail(self, engine: Engine, error: BaseException) -> None:
         if self.bar is not None:
             self.bar.close()
-        raise error

@@ -134,7 +134,7 @@ class RunCheckpointHandler:
             if found := find_checkpoints(self.ckpt_dir):
                 raise ConfigurationError(
                     f"ckpt_dir: {self.ckpt_dir} holds checkpoints of another run (steps {found}), and resume is off; "
-                    f"set resume to true, or {BEGIN_ANEW}"
+                    f"set resume to True, or {BEGIN_ANEW}"
                 )
             return 0
         checkpoint = open_checkpoint(self.ckpt_dir)
@@ -161,6 +161,8 @@ class RunCheckpointHandler:
         for handler, kept in zip(self.stateful, state["handlers"], strict=True):
             handler.load_state_dict(kept)
         self.best, self.start = state["best"], state.get("start")
+        if self.best is not None and math.isnan(self.best["score"]):
+            self.best = None
         there = Processes().first(lambda: find_checkpoints(self.ckpt_dir))
         if self.best is not None and self.best["step"] not in there:
             _LOGGER.warning("%s: the best checkpoint, of step %d, is gone", self.ckpt_dir, self.best["step"])

@@ -90,7 +90,8 @@ def refuse_changes(saved: Mapping[str, Any], present: Mapping[str, Any], folder:
             if key in before and key in now and before[key] != now[key]:
                 raise _refusal(folder, key, before[key], now[key])
     for key in _FIXED_SIZES:
-        if key in saved and saved[key] != present.get(key):
+        unused = key == "head_hidden_dim" and saved.get("head_layers") == present.get("head_layers") == 1
+        if key in saved and saved[key] != present.get(key) and not unused:
             raise _refusal(folder, key, saved[key], present.get(key))
     for key, setting in _FIXED.items():
         if key == "adaptation" and not saved.get(key):

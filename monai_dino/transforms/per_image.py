@@ -7,7 +7,7 @@ import copy
 
 import numpy as np
 import torch
-from monai.transforms import RandomizableTransform
+from monai.transforms import Randomizable
 from monai.utils import convert_to_tensor
 
 from monai_dino.transforms.parametric import Parameters, RandParametric, RandParametricd
@@ -19,17 +19,19 @@ __all__ = ["RandPerImage", "RandPerImageD", "RandPerImageDict", "RandPerImaged"]
 class RandPerImage(RandParametric):
     """A random transform of MONAI that is called for one image after the other, with a seed that is drawn for each.
 
-    Its probability becomes that of this transform, so that images which stay as they are cost nothing.
+    The probability of a ``RandomizableTransform`` becomes that of this one, so that images which stay as they are cost
+    nothing; others (``OneOf``, ``Compose``) are called for every image.
 
     Args:
         transform: array transform; copied.
         limits: range that the result is clipped to; ``None`` leaves it.
     """
 
-    def __init__(self, transform: RandomizableTransform, limits: tuple[float, float] | None = (0.0, 1.0)) -> None:
-        super().__init__(prob=transform.prob)
+    def __init__(self, transform: Randomizable, limits: tuple[float, float] | None = (0.0, 1.0)) -> None:
+        super().__init__(prob=getattr(transform, "prob", 1.0))
         self.transform = copy.deepcopy(transform)
-        self.transform.prob = 1.0
+        if hasattr(transform, "prob"):
+            self.transform.prob = 1.0
         self.limits = limits
 
     def draw(self, rng: np.random.RandomState, n: int) -> Parameters:

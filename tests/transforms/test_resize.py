@@ -34,7 +34,8 @@ def test_a_mask_stays_on_its_image(height: int, width: int, size: int, seed: int
     assert item["label"].dtype == torch.uint8
     assert set(item["label"].unique().tolist()) <= {0, 1}
     between = (centre(item["label"][0].float()) - centre(item["image"][0])) * size
-    assert np.abs(between).max() <= 0.51  # an edge is half a pixel off at most
+    # An edge is half a pixel off at most, and a little more where the kernel of the image is cut off at the border.
+    assert np.abs(between).max() <= 0.55
 
 
 def test_resized_masks_are_unbiased() -> None:

@@ -87,7 +87,7 @@ def refuse_unknown_settings(argv: Sequence[str]) -> None:
     given = _as_monai_reads(argv)
     for key, value in given.items():
         if isinstance(value, str) and value.lower() in _WORDS:
-            raise ConfigurationError(f"{key}={value}: is text here, and not {_WORDS[value.lower()]}, which is meant")
+            raise ConfigurationError(f"{key}={value}: is text to MONAI; write --{key} {_WORDS[value.lower()]}")
     if "config_file" not in given or {"workflow_name", "tracking"} & given.keys():
         return
     config = ConfigParser.load_config_files(given["config_file"])

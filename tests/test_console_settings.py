@@ -57,7 +57,7 @@ def test_a_misspelt_setting_is_refused(name: str, arguments: list[str], found: s
     ],
 )
 def test_text_that_stands_for_a_value_is_refused(key: str, text: str, word: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"^{key}={text}: is text here, and not {word}, which is meant$"):
+    with pytest.raises(ConfigurationError, match=f"^{key}={text}: is text to MONAI; write --{key} {word}$"):
         check(f"--{key}", text)
 
 

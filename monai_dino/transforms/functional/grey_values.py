@@ -7,7 +7,7 @@ import torch
 
 from monai_dino.transforms.functional.fields import normal_field
 
-__all__ = ["additive_noise", "brightness_contrast", "solarize"]
+__all__ = ["additive_noise", "brightness_contrast", "magnitude_noise", "solarize"]
 
 
 def _rows(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -56,3 +56,20 @@ def additive_noise(x: torch.Tensor, std: torch.Tensor, seed: torch.Tensor) -> to
         Images in [0, 1].
     """
     return normal_field(seed, x.shape[1:], x).mul_(_rows(std, x)).add_(x).clamp_(0, 1)
+
+
+def magnitude_noise(x: torch.Tensor, std: torch.Tensor, seed: torch.Tensor) -> torch.Tensor:
+    """Adds complex white Gaussian noise, takes the magnitude, which then is of a Rice distribution, and clips.
+
+    Gudbjartsson and Patz 1995, The Rician distribution of noisy MRI data, Magn Reson Med 34:910, equation 1.
+
+    Args:
+        x: images in [0, 1], shape (N, C, ...).
+        std: standard deviation of the real and of the imaginary part, shape (N,).
+        seed: of each image's noise, int64, shape (N,).
+
+    Returns:
+        Images in [0, 1].
+    """
+    real, imaginary = (part * _rows(std, x) for part in normal_field(seed, (2, *x.shape[1:]), x).unbind(1))
+    return torch.hypot(real.add_(x), imaginary).clamp_(max=1)

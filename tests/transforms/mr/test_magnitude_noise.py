@@ -9,7 +9,7 @@ import torch
 from monai.transforms import RandRicianNoise
 from scipy.stats import kstest, rice
 
-from monai_dino.transforms.functional.magnitude_noise import magnitude_noise
+from monai_dino.transforms.functional.grey_values import magnitude_noise
 
 
 @pytest.mark.parametrize("signal", [0.0, 0.03, 0.4])
